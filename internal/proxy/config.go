@@ -1,0 +1,157 @@
+package proxy
+
+import (
+	"net/netip"
+	"time"
+)
+
+// LoadBalancerID, TargetGroupID and TargetID name things across configurations. The caller chooses them
+// (local AWS uses ARNs, and instance ids or addresses for targets); the proxy only compares them.
+type (
+	LoadBalancerID string
+	ListenerID     string
+	RuleID         string
+	TargetGroupID  string
+)
+
+// Config is the whole wanted state of the data plane. Applying the same value twice changes nothing;
+// what an earlier value had and this one has not is stopped: listeners close, targets drain.
+type Config struct {
+	LoadBalancers []LoadBalancer
+	TargetGroups  []TargetGroup
+}
+
+// LoadBalancer is one Application Load Balancer: its listeners share an address of their own.
+type LoadBalancer struct {
+	ID      LoadBalancerID
+	DNSName string     // sent as Host when an HTTP/1.0 client gave none
+	Address netip.Addr // every listener binds here
+
+	IdleTimeout     time.Duration // idle_timeout.timeout_seconds
+	ClientKeepAlive time.Duration // client_keep_alive.seconds
+	Attributes      HeaderAttributes
+	Listeners       []Listener
+}
+
+// HeaderAttributes are the load balancer attributes that change headers
+// (ELB "HTTP headers and Application Load Balancers").
+type HeaderAttributes struct {
+	XForwardedFor            XForwardedForMode // routing.http.xff_header_processing.mode
+	XForwardedForClientPort  bool              // routing.http.xff_client_port.enabled
+	PreserveHost             bool              // routing.http.preserve_host_header.enabled
+	DropInvalidHeaders       bool              // routing.http.drop_invalid_header_fields.enabled
+	HideLoadBalancerInServer bool              // routing.http.response.server.enabled = false
+}
+
+// XForwardedForMode says what happens to a client's X-Forwarded-For header.
+type XForwardedForMode string
+
+// The values of routing.http.xff_header_processing.mode; the empty string means append.
+const (
+	XForwardedForAppend   XForwardedForMode = "append"
+	XForwardedForPreserve XForwardedForMode = "preserve"
+	XForwardedForRemove   XForwardedForMode = "remove"
+)
+
+// Listener is one port. Rules are tried in order; Default applies when none matches.
+type Listener struct {
+	ID      ListenerID
+	Port    uint16
+	Rules   []Rule
+	Default Action
+}
+
+// Rule matches when every condition holds.
+type Rule struct {
+	ID         RuleID
+	Conditions []Condition
+	Action     Action
+}
+
+// Condition holds when one of its values matches. Field is an ELBv2 field name:
+// host-header, path-pattern, http-header, http-request-method, query-string, source-ip.
+type Condition struct {
+	Field      string
+	HeaderName string   // http-header
+	Values     []string // wildcards as the field allows; CIDR blocks for source-ip
+	Query      []KeyValue
+}
+
+// KeyValue is one query-string value; an empty Key means any key.
+type KeyValue struct{ Key, Value string }
+
+// Action is exactly one of its fields.
+type Action struct {
+	Forward       *Forward
+	Redirect      *Redirect
+	FixedResponse *FixedResponse
+}
+
+// Forward sends the request to one of the target groups, in proportion to their weights.
+type Forward struct{ TargetGroups []WeightedTargetGroup }
+
+// WeightedTargetGroup is a share of a forward action.
+type WeightedTargetGroup struct {
+	ID     TargetGroupID
+	Weight int
+}
+
+// Redirect answers with a Location built from its fields; #{protocol}, #{host}, #{port}, #{path} and #{query}
+// stand for the request's own. All five must be given (ELBv2 returns their defaults as literals).
+type Redirect struct {
+	Protocol, Host, Port, Path, Query string
+	StatusCode                        int // 301 or 302
+}
+
+// FixedResponse answers without a target.
+type FixedResponse struct {
+	StatusCode  int
+	ContentType string // text/plain when empty
+	Body        string
+}
+
+// TargetGroup is a set of targets with one health check. It is checked only while some load balancer refers to it.
+type TargetGroup struct {
+	ID                  TargetGroupID
+	Protocol            string        // HTTP or HTTPS
+	DeregistrationDelay time.Duration // deregistration_delay.timeout_seconds
+	Algorithm           string        // load_balancing.algorithm.type: round_robin (also when empty), least_outstanding_requests, weighted_random
+	HealthCheck         HealthCheck
+	Targets             []Target
+}
+
+// HealthCheck is how targets are probed (ELB "Health checks for your target groups").
+type HealthCheck struct {
+	Disabled           bool
+	Protocol           string // HTTP or HTTPS
+	Port               uint16 // 0 means the target's own port (traffic-port)
+	Path               string
+	Interval           time.Duration
+	Timeout            time.Duration
+	HealthyThreshold   int
+	UnhealthyThreshold int
+	Matcher            string // "200", "200,202", "200-299"
+}
+
+// Target is one registered target. ID and Port together are its identity within the group, as in ELBv2.
+type Target struct {
+	ID      string // i-… or an address
+	Port    uint16
+	Address netip.Addr // where to connect
+}
+
+// TargetKey identifies a target within its group.
+type TargetKey struct {
+	ID   string
+	Port uint16
+}
+
+// TargetHealth is what DescribeTargetHealth reports for one target: State, Reason and Description are the ELBv2 wire
+// values (healthy, with empty Reason and Description; initial, Elb.RegistrationInProgress; …).
+type TargetHealth struct {
+	Target          TargetKey
+	HealthCheckPort uint16
+	State           string
+	Reason          string
+	Description     string
+}
