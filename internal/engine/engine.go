@@ -1,0 +1,47 @@
+// Package engine is the seam between the model and what makes it real. Each engine is the same sandwich: read what is
+// there (I/O), lower the stack to its own terms (pure), diff (pure), apply (I/O).
+package engine
+
+import (
+	"context"
+
+	"github.com/sluicehq/sluice/internal/lb"
+	"github.com/sluicehq/sluice/internal/plan"
+)
+
+// Engine makes stacks real. Whole state, idempotent: planning and applying the same stack twice makes no call the
+// second time, and a stack that wants nothing removes all that its ID has. What the engine did not create it never
+// changes. Methods may be called from several goroutines, but a stack is worked by one at a time.
+type Engine interface {
+	// Features are what the engine can do; compile refuses the rest.
+	Features() lb.Features
+
+	// Plan returns the steps that lead to want. Verdicts are about what the cloud does not have (a subnet, a security
+	// group by name): they are the user's to mend. A plan that comes with a Refused verdict is empty: all stays as it
+	// is. The error is for a world that cannot be read. It reads the cloud only for what is not cached yet.
+	Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdict, error)
+
+	// Apply performs a plan that Plan returned.
+	Apply(ctx context.Context, p plan.Plan) plan.Result
+
+	// Observe tells what exists for a stack, from what the engine remembers. It makes no call.
+	Observe(stack lb.StackID) lb.Observed
+
+	// Stacks lists every stack that has something in the cloud, sorted: those that nothing wants any more are removed
+	// by planning an empty stack. It makes no call.
+	Stacks() []lb.StackID
+}
+
+// Targets registers and deregisters the targets of target groups. It is a path of its own beside Engine: endpoints
+// change far more often than stacks, and nothing is compiled for them.
+type Targets interface {
+	// Registered returns the targets that a target group has, from memory, or read once from the cloud when unknown.
+	// A target that is draining does not count. found is false when the target group does not exist.
+	Registered(ctx context.Context, group lb.TargetGroupRef) (targets []lb.Target, found bool, err error)
+
+	// Register adds targets; those registered already stay as they are.
+	Register(ctx context.Context, group lb.TargetGroupRef, targets []lb.Target) error
+
+	// Deregister removes targets. Removing what is not there, or from a group that is gone, is no error.
+	Deregister(ctx context.Context, group lb.TargetGroupRef, targets []lb.Target) error
+}

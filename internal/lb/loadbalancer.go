@@ -1,0 +1,142 @@
+package lb
+
+// Type is the kind of load balancer (ELBv2 Type).
+type Type string
+
+// Scheme says who can reach a load balancer (ELBv2 Scheme).
+type Scheme string
+
+// IPAddressType is the address family of a load balancer (ELBv2 IpAddressType).
+type IPAddressType string
+
+// Protocol is the protocol of a listener, target group or health check (ELBv2 ProtocolEnum).
+type Protocol string
+
+// Values as on the ELBv2 wire.
+const (
+	Application Type = "application"
+
+	Internal       Scheme = "internal"
+	InternetFacing Scheme = "internet-facing"
+
+	IPv4 IPAddressType = "ipv4"
+
+	HTTP  Protocol = "HTTP"
+	HTTPS Protocol = "HTTPS"
+)
+
+// LoadBalancer is one load balancer with its listeners.
+type LoadBalancer struct {
+	ID             ResourceID
+	Name           string // as it is created; an existing one found by its tags keeps the name it has
+	Type           Type
+	Scheme         Scheme
+	IPAddressType  IPAddressType
+	Subnets        SubnetSelection
+	SecurityGroups []SecurityGroupRef
+	Tags           []Tag      // sorted by key
+	Listeners      []Listener // sorted by port
+	From           []Object
+}
+
+// SubnetSelection says which subnets a load balancer uses. At most one field is set; none means discovery by the
+// scheme's role tag (EKS "Subnet requirements for load balancers").
+type SubnetSelection struct {
+	IDsOrNames []string // subnet-… ids or values of the Name tag, in the order given
+	Tags       []TagFilter
+	// From and Field name who made the selection, for a verdict when the cloud has no such subnet.
+	From  Object
+	Field string
+}
+
+// TagFilter holds for resources whose tag Key has one of Values.
+type TagFilter struct {
+	Key    string
+	Values []string
+}
+
+// SecurityGroupRef names a security group; exactly one field is set.
+type SecurityGroupRef struct {
+	Managed ResourceID // a SecurityGroup of the same stack
+	Backend bool       // the cluster's shared backend security group
+}
+
+// SecurityGroup is one that the stack owns with all of its ingress rules.
+type SecurityGroup struct {
+	ID          ResourceID
+	Name        string
+	Description string
+	Ingress     []IngressPermission // sorted
+	Tags        []Tag
+	From        []Object
+}
+
+// IngressPermission allows TCP from one CIDR block to one port.
+type IngressPermission struct {
+	Port uint16
+	CIDR string
+}
+
+// Listener is one port of a load balancer. Rules are in order of priority, which is 1, 2, 3 ….
+type Listener struct {
+	Port     uint16
+	Protocol Protocol
+	Default  Action
+	Rules    []Rule
+	Tags     []Tag
+	From     []Object
+}
+
+// Rule sends what meets all conditions to an action.
+type Rule struct {
+	Priority   int
+	Conditions []Condition
+	Action     Action
+	Tags       []Tag
+	From       Object
+	Field      string // where in From the rule stands: spec.rules[0].http.paths[1]
+}
+
+// ConditionField is an ELBv2 rule condition field.
+type ConditionField string
+
+// Condition fields that rules use.
+const (
+	HostHeader  ConditionField = "host-header"
+	PathPattern ConditionField = "path-pattern"
+)
+
+// Condition holds when one of its values matches.
+type Condition struct {
+	Field  ConditionField
+	Values []string
+}
+
+// Action is exactly one of its fields.
+type Action struct {
+	Forward       *Forward
+	FixedResponse *FixedResponse
+	Redirect      *Redirect
+}
+
+// Forward sends requests to target groups in proportion to their weights.
+type Forward struct{ TargetGroups []WeightedTargetGroup }
+
+// WeightedTargetGroup is a target group of the same stack and its share.
+type WeightedTargetGroup struct {
+	ID     ResourceID
+	Weight int // 0 to 999
+}
+
+// FixedResponse is answered by the load balancer itself.
+type FixedResponse struct {
+	StatusCode  int
+	ContentType string
+	Body        string
+}
+
+// Redirect sends the client elsewhere; an empty field keeps that part of the request.
+type Redirect struct {
+	Protocol, Host, Port, Path, Query string
+	StatusCode                        int // 301 or 302
+}

@@ -1,0 +1,62 @@
+package lb
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+)
+
+// StackID identifies a stack in a cluster: "<namespace>/<name>" for one object's own stack, the group name for an
+// IngressGroup. It is the value of the tag ingress.k8s.aws/stack.
+type StackID string
+
+// ResourceID identifies a resource within its stack. It is the value of the tag ingress.k8s.aws/resource, so its form
+// is fixed by the AWS Load Balancer Controller, which must be able to take the resources over.
+type ResourceID string
+
+// Resource ids that every stack of an Ingress uses.
+const (
+	LoadBalancerID         ResourceID = "LoadBalancer"
+	ManagedSecurityGroupID ResourceID = "ManagedLBSecurityGroup"
+)
+
+// Stack is everything one load balancer needs. The zero value but for its ID wants nothing: an engine given it removes
+// what it has under that ID.
+type Stack struct {
+	ID             StackID
+	Members        []Object // the objects whose status shows the load balancer's address, in group order
+	LoadBalancers  []LoadBalancer
+	SecurityGroups []SecurityGroup
+	TargetGroups   []TargetGroup
+	Bindings       []Binding
+}
+
+// Empty says whether the stack wants nothing at all.
+func (s Stack) Empty() bool {
+	return len(s.LoadBalancers) == 0 && len(s.SecurityGroups) == 0 && len(s.TargetGroups) == 0 && len(s.Bindings) == 0
+}
+
+// Digest is equal for equal stacks: hex SHA-256 of the text form.
+func (s Stack) Digest() string {
+	sum := sha256.Sum256([]byte(s.String()))
+	return hex.EncodeToString(sum[:])
+}
+
+// Tag is a user's tag. The tags that tell ownership are the engine's, not the model's.
+type Tag struct{ Key, Value string }
+
+// Observed is what an engine knows of a stack that it has made.
+type Observed struct {
+	LoadBalancers []ObservedLoadBalancer
+	TargetGroups  map[ResourceID]TargetGroupRef
+}
+
+// ObservedLoadBalancer is a load balancer as the cloud reports it.
+type ObservedLoadBalancer struct {
+	ID      ResourceID
+	DNSName string
+	ZoneID  string // the hosted zone an alias record needs
+	Active  bool   // false while it is being provisioned
+}
+
+// TargetGroupRef is the cloud's own name of a target group: on AWS its ARN.
+type TargetGroupRef string

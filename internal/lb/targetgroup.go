@@ -1,0 +1,92 @@
+package lb
+
+import (
+	"strconv"
+	"time"
+)
+
+// TargetType is how targets are addressed (ELBv2 TargetTypeEnum).
+type TargetType string
+
+// ProtocolVersion is the HTTP version toward targets (ELBv2 ProtocolVersion).
+type ProtocolVersion string
+
+// Values as on the ELBv2 wire.
+const (
+	InstanceTargets TargetType = "instance"
+	IPTargets       TargetType = "ip"
+
+	HTTP1 ProtocolVersion = "HTTP1"
+)
+
+// TargetGroup is a set of targets of one kind with one health check. Its targets are not part of the model: they
+// follow the endpoints of its Binding on a path of their own.
+type TargetGroup struct {
+	ID              ResourceID
+	Name            string
+	TargetType      TargetType
+	Protocol        Protocol
+	ProtocolVersion ProtocolVersion
+	Port            uint16 // used where a target is registered without one
+	IPAddressType   IPAddressType
+	HealthCheck     HealthCheck
+	Tags            []Tag
+	From            []Object
+}
+
+// HealthCheck is how a load balancer probes targets (ELB "Health checks for your target groups").
+type HealthCheck struct {
+	Protocol           Protocol
+	Port               HealthCheckPort
+	Path               string
+	Interval           time.Duration // whole seconds, 5 to 300
+	Timeout            time.Duration // whole seconds, 2 to 120
+	HealthyThreshold   int           // 2 to 10
+	UnhealthyThreshold int           // 2 to 10
+	Matcher            string        // "200", "200,202", "200-299"
+}
+
+// HealthCheckPort is a port number, or 0 for the port that receives traffic.
+type HealthCheckPort uint16
+
+// String is the wire form: "traffic-port" or the decimal number.
+func (p HealthCheckPort) String() string {
+	if p == 0 {
+		return "traffic-port"
+	}
+	return strconv.Itoa(int(p))
+}
+
+// Binding ties a target group to the Service port whose endpoints are its targets. On Kubernetes it is a
+// TargetGroupBinding object of the same name as the target group.
+type Binding struct {
+	TargetGroup ResourceID
+	Namespace   string // of the Service and of the TargetGroupBinding
+	Name        string
+	Service     string
+	ServicePort Port
+	TargetType  TargetType
+	NodeLabels  []Tag  // matchLabels of the node selector; instance targets only
+	Networking  []Port // ports to open from the backend security group: target port, and health-check port if it differs
+	From        []Object
+}
+
+// Port is a port by number or, when Name is set, by name.
+type Port struct {
+	Number int32
+	Name   string
+}
+
+// String is the number or the name.
+func (p Port) String() string {
+	if p.Name != "" {
+		return p.Name
+	}
+	return strconv.Itoa(int(p.Number))
+}
+
+// Target is one target of a target group, as it is registered.
+type Target struct {
+	ID   string // an instance id, or an address
+	Port int32
+}

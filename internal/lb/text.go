@@ -1,0 +1,171 @@
+package lb
+
+import (
+	"fmt"
+	"strings"
+)
+
+// String is the canonical text form: equal for equal stacks, one fact a line, for people and for digests.
+func (s Stack) String() string {
+	var t text
+	t.line(0, "stack %s", s.ID)
+	t.from(1, "members", s.Members)
+	for _, b := range s.LoadBalancers {
+		t.loadBalancer(b)
+	}
+	for _, g := range s.SecurityGroups {
+		t.securityGroup(g)
+	}
+	for _, g := range s.TargetGroups {
+		t.targetGroup(g)
+	}
+	for _, b := range s.Bindings {
+		t.binding(b)
+	}
+	return t.String()
+}
+
+// text writes indented lines.
+type text struct{ strings.Builder }
+
+func (t *text) line(depth int, format string, args ...any) {
+	t.WriteString(strings.Repeat("  ", depth))
+	fmt.Fprintf(t, format, args...)
+	t.WriteByte('\n')
+}
+
+func (t *text) from(depth int, word string, objects []Object) {
+	for _, o := range objects {
+		t.line(depth, "%s %s", word, o)
+	}
+}
+
+func (t *text) tags(depth int, tags []Tag) {
+	for _, tag := range tags {
+		t.line(depth, "tag %s=%s", tag.Key, tag.Value)
+	}
+}
+
+func (t *text) loadBalancer(b LoadBalancer) {
+	t.line(1, "load-balancer %s %s", b.ID, b.Name)
+	t.line(2, "%s %s %s", b.Type, b.Scheme, b.IPAddressType)
+	t.line(2, "subnets %s", b.Subnets)
+	for _, g := range b.SecurityGroups {
+		t.line(2, "security-group %s", g)
+	}
+	t.tags(2, b.Tags)
+	t.from(2, "from", b.From)
+	for _, l := range b.Listeners {
+		t.line(2, "listener %d %s", l.Port, l.Protocol)
+		t.tags(3, l.Tags)
+		t.from(3, "from", l.From)
+		for _, r := range l.Rules {
+			t.line(3, "rule %d %s", r.Priority, conditions(r.Conditions))
+			t.line(4, "-> %s", r.Action)
+			t.tags(4, r.Tags)
+			t.line(4, "from %s %s", r.From, r.Field)
+		}
+		t.line(3, "default -> %s", l.Default)
+	}
+}
+
+func (t *text) securityGroup(g SecurityGroup) {
+	t.line(1, "security-group %s %s", g.ID, g.Name)
+	t.line(2, "description %s", g.Description)
+	for _, p := range g.Ingress {
+		t.line(2, "allow tcp %d %s", p.Port, p.CIDR)
+	}
+	t.tags(2, g.Tags)
+	t.from(2, "from", g.From)
+}
+
+func (t *text) targetGroup(g TargetGroup) {
+	t.line(1, "target-group %s %s", g.ID, g.Name)
+	t.line(2, "%s %s %s port %d %s", g.TargetType, g.Protocol, g.ProtocolVersion, g.Port, g.IPAddressType)
+	t.line(2, "health-check %s", g.HealthCheck)
+	t.tags(2, g.Tags)
+	t.from(2, "from", g.From)
+}
+
+func (t *text) binding(b Binding) {
+	t.line(1, "binding %s/%s to %s", b.Namespace, b.Name, b.TargetGroup)
+	t.line(2, "service %s:%s %s", b.Service, b.ServicePort, b.TargetType)
+	for _, l := range b.NodeLabels {
+		t.line(2, "node-label %s=%s", l.Key, l.Value)
+	}
+	for _, p := range b.Networking {
+		t.line(2, "open tcp %s", p)
+	}
+	t.from(2, "from", b.From)
+}
+
+// String is "discovered", a list of ids or names, or the tag filters.
+func (s SubnetSelection) String() string {
+	switch {
+	case len(s.IDsOrNames) > 0:
+		return strings.Join(s.IDsOrNames, ",")
+	case len(s.Tags) > 0:
+		var filters []string
+		for _, f := range s.Tags {
+			filters = append(filters, f.Key+"="+strings.Join(f.Values, "|"))
+		}
+		return "tagged " + strings.Join(filters, ",")
+	default:
+		return "discovered"
+	}
+}
+
+// String is the managed group's id, or "backend".
+func (r SecurityGroupRef) String() string {
+	if r.Backend {
+		return "backend"
+	}
+	return string(r.Managed)
+}
+
+// String is one line: HTTP traffic-port /health 200 every 15s timeout 5s healthy 2 unhealthy 2.
+func (h HealthCheck) String() string {
+	return fmt.Sprintf("%s %s %s %s every %s timeout %s healthy %d unhealthy %d",
+		h.Protocol, h.Port, h.Path, h.Matcher, h.Interval, h.Timeout, h.HealthyThreshold, h.UnhealthyThreshold)
+}
+
+// String is one line, such as: forward default/web-app:80, or fixed-response 404 text/plain.
+func (a Action) String() string {
+	switch {
+	case a.Forward != nil:
+		var groups []string
+		for _, g := range a.Forward.TargetGroups {
+			if len(a.Forward.TargetGroups) == 1 {
+				groups = append(groups, string(g.ID))
+				continue
+			}
+			groups = append(groups, fmt.Sprintf("%s weight %d", g.ID, g.Weight))
+		}
+		return "forward " + strings.Join(groups, ", ")
+	case a.FixedResponse != nil:
+		out := fmt.Sprintf("fixed-response %d %s", a.FixedResponse.StatusCode, a.FixedResponse.ContentType)
+		if a.FixedResponse.Body != "" {
+			out += fmt.Sprintf(" %q", a.FixedResponse.Body)
+		}
+		return out
+	case a.Redirect != nil:
+		r := a.Redirect
+		return fmt.Sprintf("redirect %d protocol=%q host=%q port=%q path=%q query=%q",
+			r.StatusCode, r.Protocol, r.Host, r.Port, r.Path, r.Query)
+	default:
+		return "none"
+	}
+}
+
+// String is the field and its values: host-header app.example.com.
+func (c Condition) String() string {
+	return string(c.Field) + " " + strings.Join(c.Values, ",")
+}
+
+func conditions(list []Condition) string {
+	var parts []string
+	for _, c := range list {
+		parts = append(parts, c.String())
+	}
+	return strings.Join(parts, " and ")
+}
