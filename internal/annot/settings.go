@@ -1,0 +1,279 @@
+package annot
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
+	"github.com/sluicehq/sluice/internal/lb"
+)
+
+// Defaults are what holds where nobody says anything; the program's flags set them.
+type Defaults struct {
+	Scheme     lb.Scheme
+	TargetType lb.TargetType
+	Tags       []lb.Tag // on everything; they win over the users' own
+}
+
+// Ingress are the settings of one Ingress about its load balancer and listeners.
+type Ingress struct {
+	LoadBalancerName string // empty: generated
+	Scheme           lb.Scheme
+	IPAddressType    lb.IPAddressType
+	Subnets          lb.SubnetSelection
+	InboundCIDRs     []string // canonical and sorted; empty: everywhere
+	Listen           []Listen // sorted by port
+	ListenField      string   // where Listen was written
+	Tags             []lb.Tag // sorted by key
+}
+
+// TargetGroup are the settings of the target group for one Service port of an Ingress.
+type TargetGroup struct {
+	TargetType      lb.TargetType
+	TargetTypeField string // where it was written, empty for the default
+	Protocol        lb.Protocol
+	HealthCheck     lb.HealthCheck // without its port
+	HealthCheckPort string         // as written: traffic-port, a number, or the name of a Service port
+	HealthCheckFrom Origin         // who wrote the port
+	NodeLabels      []lb.Tag
+	Tags            []lb.Tag
+}
+
+// Origin is where a value was written.
+type Origin struct {
+	Object lb.Object
+	Field  string
+	Value  string
+}
+
+// Verdict is a verdict about the value.
+func (o Origin) Verdict(severity lb.Severity, reason lb.Reason, problem, fix string) lb.Verdict {
+	return lb.Verdict{Object: o.Object, Severity: severity, Reason: reason, Field: o.Field, Value: o.Value, Problem: problem, Fix: fix}
+}
+
+// IngressSettings reads an Ingress with the parameters of its class (nil when it has none). A Refused verdict means
+// that the settings must not be used.
+func IngressSettings(ingress *networkingv1.Ingress, params *elbv2api.IngressClassParams, defaults Defaults) (Ingress, []lb.Verdict) {
+	r := newReader(ingressObject(ingress), ingress.Annotations)
+	r.unserved(false)
+	r.unservedParams(params)
+	var class elbv2api.IngressClassParamsSpec
+	if params != nil {
+		class = params.Spec
+	}
+	s := Ingress{
+		LoadBalancerName: class.LoadBalancerName,
+		Scheme:           defaults.Scheme,
+		IPAddressType:    lb.IPv4,
+		InboundCIDRs:     class.InboundCIDRs,
+		ListenField:      field(listenPorts),
+	}
+	if s.LoadBalancerName == "" {
+		s.LoadBalancerName = r.loadBalancerName()
+	}
+	switch value, ok := r.enum(scheme); {
+	case class.Scheme != nil:
+		s.Scheme = lb.Scheme(*class.Scheme)
+	case ok:
+		s.Scheme = lb.Scheme(value)
+	}
+	switch value, ok := r.enum(ipAddressType); {
+	case class.IPAddressType != nil:
+		s.IPAddressType = lb.IPAddressType(*class.IPAddressType)
+	case ok:
+		s.IPAddressType = lb.IPAddressType(value)
+	}
+	s.Subnets = r.subnets(params)
+	if len(s.InboundCIDRs) == 0 {
+		s.InboundCIDRs = r.cidrs()
+	} else {
+		s.InboundCIDRs = r.canonical(Origin{classObject(params), "spec.inboundCIDRs", strings.Join(s.InboundCIDRs, ",")}, s.InboundCIDRs)
+	}
+	s.Listen = r.listen()
+	s.Tags = merge(r.tags(), classTags(class), defaults.Tags)
+	return s, r.problems
+}
+
+// TargetGroupSettings reads what Ingress and Service say about a target group: the Service wins, annotation by
+// annotation, tags key by key.
+func TargetGroupSettings(ingress *networkingv1.Ingress, service *corev1.Service, params *elbv2api.IngressClassParams, defaults Defaults) (TargetGroup, []lb.Verdict) {
+	own := lb.Object{Kind: "Service", Namespace: service.Namespace, Name: service.Name}
+	onService := newReader(own, service.Annotations)
+	onService.unserved(true)
+	r := newReader(own, service.Annotations)
+	r.layers = append(r.layers, layer{ingressObject(ingress), ingress.Annotations})
+
+	var class elbv2api.IngressClassParamsSpec
+	if params != nil {
+		class = params.Spec
+	}
+	s := TargetGroup{TargetType: defaults.TargetType, Protocol: lb.HTTP}
+	if value, ok := r.enum(targetType); ok {
+		s.TargetType, s.TargetTypeField = lb.TargetType(value), field(targetType)
+	}
+	if class.TargetType != nil {
+		s.TargetType, s.TargetTypeField = lb.TargetType(*class.TargetType), "spec.targetType of IngressClassParams "+params.Name
+	}
+	if value, ok := r.enum(backendProtocol); ok {
+		s.Protocol = lb.Protocol(value)
+	}
+	s.HealthCheck = r.healthCheck(s.Protocol)
+	s.HealthCheckPort, s.HealthCheckFrom, _ = r.text(healthCheckPort)
+	if s.HealthCheckPort == "" {
+		s.HealthCheckPort = "traffic-port"
+	}
+	if s.TargetType == lb.InstanceTargets {
+		s.NodeLabels = r.pairs(targetNodeLabels)
+	}
+	onIngress := newReader(ingressObject(ingress), ingress.Annotations)
+	s.Tags = merge(onIngress.tags(), newReader(own, service.Annotations).tags(), classTags(class), defaults.Tags)
+	return s, append(onService.problems, r.problems...)
+}
+
+func (r *reader) loadBalancerName() string {
+	value, at, ok := r.text(loadBalancerName)
+	if !ok {
+		return ""
+	}
+	valid := len(value) <= 32 && value != "" && !strings.HasPrefix(value, "-") && !strings.HasSuffix(value, "-") &&
+		!strings.HasPrefix(value, "internal-") && strings.Trim(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == ""
+	if !valid {
+		r.refuse(at, "is not a name that a load balancer can have",
+			"Use 1 to 32 letters, digits and hyphens, not beginning with internal- and with no hyphen at either end")
+	}
+	return value
+}
+
+func (r *reader) subnets(params *elbv2api.IngressClassParams) lb.SubnetSelection {
+	if params != nil && params.Spec.Subnets != nil {
+		return classSubnets(params)
+	}
+	value, at, ok := r.text(subnets)
+	if !ok {
+		return lb.SubnetSelection{}
+	}
+	list := parseList(value)
+	if len(list) == 0 {
+		r.refuse(at, "names no subnet", "Name subnets by id or Name tag, or remove the annotation for discovery by role tag")
+	}
+	return lb.SubnetSelection{IDsOrNames: list, From: at.Object, Field: at.Field}
+}
+
+func classSubnets(params *elbv2api.IngressClassParams) lb.SubnetSelection {
+	selector := params.Spec.Subnets
+	out := lb.SubnetSelection{From: classObject(params), Field: "spec.subnets"}
+	for _, id := range selector.IDs {
+		out.IDsOrNames = append(out.IDsOrNames, string(id))
+	}
+	for key, values := range selector.Tags {
+		out.Tags = append(out.Tags, lb.TagFilter{Key: key, Values: slices.Sorted(slices.Values(values))})
+	}
+	slices.SortFunc(out.Tags, func(a, b lb.TagFilter) int { return strings.Compare(a.Key, b.Key) })
+	return out
+}
+
+func (r *reader) cidrs() []string {
+	value, at, ok := r.text(inboundCIDRs)
+	if !ok {
+		return nil
+	}
+	return r.canonical(at, parseList(value))
+}
+
+// canonical masks host bits away, as EC2 does when it stores a rule, so that what is wanted compares with what is there.
+func (r *reader) canonical(at Origin, list []string) []string {
+	var out []string
+	for _, text := range list {
+		prefix, err := netip.ParsePrefix(strings.TrimSpace(text))
+		if err != nil {
+			at.Value = text
+			r.refuse(at, "is not a CIDR block", "Write it as 192.0.2.0/24 or, for one address, 192.0.2.1/32")
+			continue
+		}
+		out = append(out, prefix.Masked().String())
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func (r *reader) listen() []Listen {
+	value, at, ok := r.text(listenPorts)
+	if !ok {
+		return []Listen{{Port: 80, Protocol: lb.HTTP}}
+	}
+	list, err := parseListenPorts(value)
+	if err != nil {
+		r.refuse(at, err.Error(), `Write it as [{"HTTP": 80}]`)
+	}
+	return list
+}
+
+func (r *reader) healthCheck(backend lb.Protocol) lb.HealthCheck {
+	h := lb.HealthCheck{Protocol: backend, Path: "/", Matcher: "200"}
+	if value, ok := r.enum(healthCheckProtocol); ok {
+		h.Protocol = lb.Protocol(value)
+	}
+	if value, at, ok := r.text(healthCheckPath); ok {
+		if !strings.HasPrefix(value, "/") || len(value) > 1024 {
+			r.refuse(at, "is not a path to probe", "Begin it with a slash and keep it within 1024 characters")
+		}
+		h.Path = value
+	}
+	h.Interval = time.Duration(r.number(healthCheckInterval, 15, 5, 300)) * time.Second
+	h.Timeout = time.Duration(r.number(healthCheckTimeout, 5, 2, 120)) * time.Second
+	if h.Timeout > h.Interval {
+		_, at, written := r.text(healthCheckTimeout)
+		if !written {
+			_, at, _ = r.text(healthCheckInterval)
+		}
+		r.refuse(at, "makes the timeout ("+h.Timeout.String()+") longer than the interval ("+h.Interval.String()+")",
+			"Set "+healthCheckTimeout.Annotation()+" to at most "+healthCheckInterval.Annotation())
+	}
+	h.HealthyThreshold = r.number(healthyThreshold, 2, 2, 10)
+	h.UnhealthyThreshold = r.number(unhealthyThreshold, 2, 2, 10)
+	if value, at, ok := r.text(successCodes); ok {
+		value = strings.ReplaceAll(value, " ", "")
+		if err := checkMatcher(value); err != nil {
+			r.refuse(at, err.Error(), "Write one status, a list such as 200,202 or a range such as 200-299, within 200 to 499")
+		}
+		h.Matcher = value
+	}
+	return h
+}
+
+func (r *reader) tags() []lb.Tag { return r.pairs(tags) }
+
+func classTags(class elbv2api.IngressClassParamsSpec) []lb.Tag {
+	var out []lb.Tag
+	for _, t := range class.Tags {
+		out = append(out, lb.Tag{Key: t.Key, Value: t.Value})
+	}
+	return out
+}
+
+// merge joins tags by key; later lists win. The result is sorted.
+func merge(lists ...[]lb.Tag) []lb.Tag {
+	pairs := map[string]string{}
+	for _, list := range lists {
+		for _, t := range list {
+			pairs[t.Key] = t.Value
+		}
+	}
+	if len(pairs) == 0 {
+		return nil
+	}
+	return sortTags(pairs)
+}
+
+func ingressObject(i *networkingv1.Ingress) lb.Object {
+	return lb.Object{Kind: "Ingress", Namespace: i.Namespace, Name: i.Name}
+}
+
+func classObject(p *elbv2api.IngressClassParams) lb.Object {
+	return lb.Object{Kind: "IngressClassParams", Name: p.Name}
+}

@@ -1,0 +1,220 @@
+// Package annot turns what users write on Kubernetes objects (annotations, class parameters) into typed settings and
+// verdicts, once. Its table is the only place in the program that knows an annotation's key, type, default and scope;
+// the reference page docs/annotations.md is generated from it.
+//
+// A setting that cannot be read is a verdict naming the annotation, its value, what is wrong and how to mend it. What
+// settings mean for a load balancer is compile's business.
+package annot
+
+import (
+	"slices"
+	"strings"
+)
+
+// Prefix of the annotations of Ingresses for Application Load Balancers, as the AWS Load Balancer Controller has it.
+const Prefix = "alb.ingress.kubernetes.io/"
+
+// ClassAnnotation is the form of spec.ingressClassName before Kubernetes 1.18.
+const ClassAnnotation = "kubernetes.io/ingress.class"
+
+// Scope is what a setting is about.
+type Scope string
+
+// The scopes.
+const (
+	LoadBalancerScope Scope = "load balancer"
+	ListenerScope     Scope = "listener"
+	RuleScope         Scope = "rule"
+	TargetGroupScope  Scope = "target group"
+)
+
+// Type is the syntax of a value.
+type Type string
+
+// The syntaxes.
+const (
+	String  Type = "string"
+	Boolean Type = "boolean"
+	Integer Type = "integer"
+	List    Type = "comma-separated list"
+	Map     Type = "comma-separated key=value pairs"
+	JSON    Type = "JSON"
+)
+
+// Support says what this version does with an annotation.
+type Support string
+
+// What can become of an annotation.
+const (
+	// Served annotations have their effect.
+	Served Support = "yes"
+	// Passed annotations have none; the object is served without it, with a warning.
+	Passed Support = "no: ignored with a warning"
+	// Stops annotations have none, and serving without them would let in whom they keep out, or put the load balancer
+	// somewhere else: the object is refused.
+	Stops Support = "no: the Ingress is refused"
+)
+
+// Key is one annotation.
+type Key struct {
+	Suffix  string // after Prefix; ends in a dot where the user's own name follows
+	Type    Type
+	Values  []string // the only ones allowed, if any
+	Default string
+	Scope   Scope
+	Class   string // the field of IngressClassParams that replaces it, if any
+	Service bool   // also read from the Service, which wins
+	Support Support
+	Doc     string
+}
+
+// Annotation is the whole key.
+func (k Key) Annotation() string { return Prefix + k.Suffix }
+
+// The keys that settings are read from.
+var (
+	loadBalancerName = Key{Suffix: "load-balancer-name", Type: String, Default: "generated", Scope: LoadBalancerScope, Class: "loadBalancerName", Support: Served,
+		Doc: "Name of a new load balancer, at most 32 characters. An existing one keeps its name."}
+	scheme = Key{Suffix: "scheme", Type: String, Values: []string{"internal", "internet-facing"}, Default: "internal", Scope: LoadBalancerScope, Class: "scheme", Support: Served,
+		Doc: "Who can reach the load balancer. A change makes a new one, moves the address, and then removes the old one."}
+	ipAddressType = Key{Suffix: "ip-address-type", Type: String, Values: []string{"ipv4", "dualstack", "dualstack-without-public-ipv4"}, Default: "ipv4", Scope: LoadBalancerScope, Class: "ipAddressType", Support: Served,
+		Doc: "Address family of the load balancer. This version serves ipv4 and refuses the others."}
+	subnets = Key{Suffix: "subnets", Type: List, Default: "discovered by role tag", Scope: LoadBalancerScope, Class: "subnets", Support: Served,
+		Doc: "Subnets by id (subnet-…) or by the value of their Name tag, one in each zone."}
+	inboundCIDRs = Key{Suffix: "inbound-cidrs", Type: List, Default: "0.0.0.0/0", Scope: LoadBalancerScope, Class: "inboundCIDRs", Support: Served,
+		Doc: "CIDR blocks that the managed security group lets in, on every port of the Ingress."}
+	tags = Key{Suffix: "tags", Type: Map, Scope: LoadBalancerScope, Class: "tags", Service: true, Support: Served,
+		Doc: "Tags for everything that is made for the Ingress; on a Service, for its target groups."}
+	listenPorts = Key{Suffix: "listen-ports", Type: JSON, Default: `[{"HTTP": 80}]`, Scope: ListenerScope, Support: Served,
+		Doc: `Ports to listen on, such as [{"HTTP": 80}, {"HTTP": 8080}]. This version refuses HTTPS.`}
+	targetType = Key{Suffix: "target-type", Type: String, Values: []string{"instance", "ip"}, Default: "instance", Scope: TargetGroupScope, Class: "targetType", Service: true, Support: Served,
+		Doc: "How targets are addressed: nodes by node port, or pods by address."}
+	backendProtocol = Key{Suffix: "backend-protocol", Type: String, Values: []string{"HTTP", "HTTPS"}, Default: "HTTP", Scope: TargetGroupScope, Service: true, Support: Served,
+		Doc: "Protocol toward targets."}
+	healthCheckPort = Key{Suffix: "healthcheck-port", Type: String, Default: "traffic-port", Scope: TargetGroupScope, Service: true, Support: Served,
+		Doc: "Port to probe: traffic-port, a number, or the name of a Service port."}
+	healthCheckProtocol = Key{Suffix: "healthcheck-protocol", Type: String, Values: []string{"HTTP", "HTTPS"}, Default: "the backend protocol", Scope: TargetGroupScope, Service: true, Support: Served,
+		Doc: "Protocol of the probe."}
+	healthCheckPath = Key{Suffix: "healthcheck-path", Type: String, Default: "/", Scope: TargetGroupScope, Service: true, Support: Served,
+		Doc: "Path to probe, at most 1024 characters, beginning with a slash."}
+	healthCheckInterval = Key{Suffix: "healthcheck-interval-seconds", Type: Integer, Default: "15", Scope: TargetGroupScope, Service: true, Support: Served,
+		Doc: "Seconds between probes, 5 to 300."}
+	healthCheckTimeout = Key{Suffix: "healthcheck-timeout-seconds", Type: Integer, Default: "5", Scope: TargetGroupScope, Service: true, Support: Served,
+		Doc: "Seconds until a probe counts as failed, 2 to 120, not more than the interval."}
+	healthyThreshold = Key{Suffix: "healthy-threshold-count", Type: Integer, Default: "2", Scope: TargetGroupScope, Service: true, Support: Served,
+		Doc: "Good probes in a row until an unhealthy target is healthy, 2 to 10."}
+	unhealthyThreshold = Key{Suffix: "unhealthy-threshold-count", Type: Integer, Default: "2", Scope: TargetGroupScope, Service: true, Support: Served,
+		Doc: "Failed probes in a row until a healthy target is unhealthy, 2 to 10."}
+	successCodes = Key{Suffix: "success-codes", Type: String, Default: "200", Scope: TargetGroupScope, Service: true, Support: Served,
+		Doc: "Statuses of a good probe, 200 to 499: 200, a list 200,202 or a range 200-299."}
+	targetNodeLabels = Key{Suffix: "target-node-labels", Type: Map, Scope: TargetGroupScope, Service: true, Support: Served,
+		Doc: "Labels of the nodes that become instance targets."}
+)
+
+// table is every annotation of the reference under Prefix, in the order of the reference page.
+var table = []Key{
+	loadBalancerName, scheme, ipAddressType, subnets, inboundCIDRs, tags,
+	{Suffix: "group.name", Type: String, Scope: LoadBalancerScope, Class: "group.name", Support: Stops, Doc: "Ingresses of one group share a load balancer."},
+	{Suffix: "group.order", Type: Integer, Default: "0", Scope: LoadBalancerScope, Support: Passed, Doc: "Order within the group."},
+	{Suffix: "customer-owned-ipv4-pool", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "Address pool on an Outpost."},
+	{Suffix: "ipam-ipv4-pool-id", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "IPAM pool of public addresses."},
+	{Suffix: "security-groups", Type: List, Scope: LoadBalancerScope, Support: Stops, Doc: "Security groups instead of the managed one."},
+	{Suffix: "manage-backend-security-group-rules", Type: Boolean, Scope: LoadBalancerScope, Support: Passed, Doc: "Whether security-groups still opens nodes and pods."},
+	{Suffix: "security-group-prefix-lists", Type: List, Scope: LoadBalancerScope, Class: "prefixListsIDs", Support: Stops, Doc: "Prefix lists that the managed security group lets in."},
+	{Suffix: "load-balancer-attributes", Type: Map, Scope: LoadBalancerScope, Class: "loadBalancerAttributes", Support: Passed, Doc: "Attributes of the load balancer."},
+	{Suffix: "minimum-load-balancer-capacity", Type: Map, Scope: LoadBalancerScope, Class: "minimumLoadBalancerCapacity", Support: Passed, Doc: "Reserved capacity units."},
+	{Suffix: "wafv2-acl-arn", Type: String, Scope: LoadBalancerScope, Class: "wafv2AclArn", Support: Stops, Doc: "Web ACL by ARN."},
+	{Suffix: "wafv2-acl-name", Type: String, Scope: LoadBalancerScope, Class: "wafv2AclName", Support: Stops, Doc: "Web ACL by name."},
+	{Suffix: "waf-acl-id", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "Web ACL of WAF Classic."},
+	{Suffix: "web-acl-id", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "Older name of waf-acl-id."},
+	{Suffix: "shield-advanced-protection", Type: Boolean, Scope: LoadBalancerScope, Support: Stops, Doc: "Shield Advanced protection."},
+	{Suffix: "enable-frontend-nlb", Type: Boolean, Scope: LoadBalancerScope, Support: Stops, Doc: "A Network Load Balancer in front."},
+	{Suffix: "frontend-nlb-", Type: String, Scope: LoadBalancerScope, Support: Passed, Doc: "Settings of the Network Load Balancer in front."},
+	{Suffix: "dry-run-plan", Type: JSON, Scope: LoadBalancerScope, Support: Passed, Doc: "Written by the reference, never read."},
+	listenPorts,
+	{Suffix: "certificate-arn", Type: List, Scope: ListenerScope, Class: "certificateArn", Support: Stops, Doc: "Certificates of HTTPS listeners."},
+	{Suffix: "ssl-policy", Type: String, Scope: ListenerScope, Class: "sslPolicy", Support: Stops, Doc: "TLS policy of HTTPS listeners."},
+	{Suffix: "ssl-redirect", Type: Integer, Scope: ListenerScope, Class: "sslRedirectPort", Support: Stops, Doc: "HTTPS port that HTTP listeners redirect to."},
+	{Suffix: "mutual-authentication", Type: JSON, Scope: ListenerScope, Support: Stops, Doc: "Client certificates."},
+	{Suffix: "listener-attributes.", Type: Map, Scope: ListenerScope, Class: "listeners", Support: Passed, Doc: "Attributes of the listener PROTOCOL-PORT."},
+	{Suffix: "create-acm-cert", Type: Boolean, Scope: ListenerScope, Support: Stops, Doc: "Requests a certificate."},
+	{Suffix: "acm-pca-arn", Type: String, Scope: ListenerScope, Support: Passed, Doc: "Private CA for create-acm-cert."},
+	{Suffix: "actions.", Type: JSON, Scope: RuleScope, Support: Passed, Doc: "Action of backends with port name use-annotation; such a backend is refused."},
+	{Suffix: "conditions.", Type: JSON, Scope: RuleScope, Support: Stops, Doc: "Further conditions of the rules of a Service."},
+	{Suffix: "transforms.", Type: JSON, Scope: RuleScope, Support: Stops, Doc: "Rewrites of the rules of a Service."},
+	{Suffix: "use-regex-path-match", Type: Boolean, Scope: RuleScope, Support: Stops, Doc: "Paths are regular expressions."},
+	{Suffix: "auth-type", Type: String, Values: []string{"none", "cognito", "oidc"}, Scope: RuleScope, Service: true, Support: Stops, Doc: "Authentication of users."},
+	{Suffix: "auth-idp-cognito", Type: JSON, Scope: RuleScope, Service: true, Support: Stops, Doc: "Cognito user pool."},
+	{Suffix: "auth-idp-oidc", Type: JSON, Scope: RuleScope, Service: true, Support: Stops, Doc: "OpenID Connect provider."},
+	{Suffix: "auth-on-unauthenticated-request", Type: String, Scope: RuleScope, Service: true, Support: Stops, Doc: "What happens to others."},
+	{Suffix: "auth-scope", Type: String, Scope: RuleScope, Service: true, Support: Stops, Doc: "Scopes to ask for."},
+	{Suffix: "auth-session-cookie", Type: String, Scope: RuleScope, Service: true, Support: Stops, Doc: "Name of the session cookie."},
+	{Suffix: "auth-session-timeout", Type: Integer, Scope: RuleScope, Service: true, Support: Stops, Doc: "Seconds that a session lasts."},
+	{Suffix: "jwt-validation", Type: JSON, Scope: RuleScope, Support: Stops, Doc: "Validation of JSON Web Tokens."},
+	targetType, backendProtocol,
+	{Suffix: "backend-protocol-version", Type: String, Values: []string{"HTTP1", "HTTP2", "GRPC"}, Default: "HTTP1", Scope: TargetGroupScope, Service: true, Support: Stops, Doc: "HTTP version toward targets."},
+	{Suffix: "target-group-attributes", Type: Map, Scope: TargetGroupScope, Service: true, Support: Passed, Doc: "Attributes of the target groups."},
+	healthCheckPort, healthCheckProtocol, healthCheckPath, healthCheckInterval, healthCheckTimeout,
+	healthyThreshold, unhealthyThreshold, successCodes, targetNodeLabels,
+	{Suffix: "target-control-port.", Type: Integer, Scope: TargetGroupScope, Service: true, Support: Passed, Doc: "Port of the target optimizer's agent."},
+	{Suffix: "multi-cluster-target-group", Type: Boolean, Default: "false", Scope: TargetGroupScope, Service: true, Support: Stops, Doc: "Target groups shared with other clusters."},
+}
+
+// find returns the key that an annotation's suffix belongs to.
+func find(suffix string) (Key, bool) {
+	for _, k := range table {
+		open := strings.HasSuffix(k.Suffix, ".") || strings.HasSuffix(k.Suffix, "-")
+		if k.Suffix == suffix || open && strings.HasPrefix(suffix, k.Suffix) {
+			return k, true
+		}
+	}
+	return Key{}, false
+}
+
+// Reference is the user's page about all annotations, in Markdown.
+func Reference() string {
+	var b strings.Builder
+	b.WriteString("<!-- Generated by `make generate` from internal/annot; do not edit. -->\n\n# Annotations\n\n")
+	b.WriteString("All keys begin with `" + Prefix + "`. Where IngressClassParams has a field for a setting, the field replaces\n")
+	b.WriteString("the annotation. What a Service says about target groups wins over what the Ingress says.\n")
+	for _, scope := range []Scope{LoadBalancerScope, ListenerScope, RuleScope, TargetGroupScope} {
+		b.WriteString("\n## " + strings.ToUpper(string(scope)[:1]) + string(scope)[1:] + "\n\n")
+		b.WriteString("| annotation | value | default | class field | on a Service | served | what it does |\n|---|---|---|---|---|---|---|\n")
+		for _, k := range table {
+			if k.Scope == scope {
+				b.WriteString(k.row())
+			}
+		}
+	}
+	return b.String()
+}
+
+func (k Key) row() string {
+	value := string(k.Type)
+	if len(k.Values) > 0 {
+		value = "`" + strings.Join(k.Values, "`, `") + "`"
+	}
+	suffix := k.Suffix
+	if strings.HasSuffix(suffix, ".") || strings.HasSuffix(suffix, "-") {
+		suffix += "NAME"
+	}
+	service := ""
+	if k.Service {
+		service = "yes"
+	}
+	cells := []string{"`" + suffix + "`", value, k.Default, k.Class, service, string(k.Support), k.Doc}
+	for i, c := range cells {
+		cells[i] = strings.ReplaceAll(c, "|", "\\|")
+	}
+	return "| " + strings.Join(cells, " | ") + " |\n"
+}
+
+// suffixes lists what a mistyped annotation may have meant.
+func suffixes() []string {
+	var out []string
+	for _, k := range table {
+		out = append(out, k.Suffix)
+	}
+	slices.Sort(out)
+	return out
+}
