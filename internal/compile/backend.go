@@ -1,0 +1,254 @@
+package compile
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/sluicehq/sluice/internal/annot"
+	"github.com/sluicehq/sluice/internal/lb"
+)
+
+// useAnnotation as a port name refers to an actions.<name> annotation instead of a Service.
+const useAnnotation = "use-annotation"
+
+// backends makes target groups and bindings of the backends that an Ingress names: one of each for every Service port
+// as it is written.
+type backends struct {
+	*compiler
+	stack lb.StackID
+	made  map[lb.ResourceID]backend
+}
+
+type backend struct {
+	action  lb.Action
+	group   lb.TargetGroup
+	binding lb.Binding
+	ok      bool
+}
+
+func (c *compiler) backends(id lb.StackID) *backends {
+	return &backends{compiler: c, stack: id, made: map[lb.ResourceID]backend{}}
+}
+
+// groups are the target groups and bindings that were asked for, sorted.
+func (b *backends) groups() (groups []lb.TargetGroup, bindings []lb.Binding) {
+	for _, made := range b.made {
+		if made.ok {
+			groups = append(groups, made.group)
+			bindings = append(bindings, made.binding)
+		}
+	}
+	slices.SortFunc(groups, func(x, y lb.TargetGroup) int { return cmp.Compare(x.ID, y.ID) })
+	slices.SortFunc(bindings, func(x, y lb.Binding) int { return cmp.Compare(x.TargetGroup, y.TargetGroup) })
+	return groups, bindings
+}
+
+// action forwards to a backend's target group. Where there can be none it answers 503, so that requests do not fall
+// through to another rule's backend.
+func (b *backends) action(ref *networkingv1.IngressBackend, field string) lb.Action {
+	service := ref.Service
+	if service == nil {
+		value := ""
+		if ref.Resource != nil {
+			value = ref.Resource.Kind + " " + ref.Resource.Name
+		}
+		b.refuse(lb.Partial, lb.InvalidBackend, field+".resource", value, "a load balancer can only forward to a Service", "Name a Service")
+		return unavailable("Backend is not a service")
+	}
+	if service.Port.Name == useAnnotation {
+		b.refuse(lb.Partial, lb.UnsupportedAnnotation, field+".service.port.name", useAnnotation,
+			"actions by annotation are not served by this version", "Name a Service and its port")
+		return unavailable("Backend action does not exist")
+	}
+	port := lb.Port{Number: service.Port.Number, Name: service.Port.Name}
+	id := lb.TargetGroupID(b.ingress.Namespace, b.ingress.Name, service.Name, port)
+	made, ok := b.made[id]
+	if !ok {
+		made = b.make(id, service.Name, port, field)
+		b.made[id] = made
+	}
+	return made.action
+}
+
+func (b *backends) make(id lb.ResourceID, name string, port lb.Port, field string) backend {
+	service := b.objects.Service(b.ingress.Namespace, name)
+	if service == nil {
+		severity := lb.Partial
+		if !b.options.TolerateMissingService {
+			severity = lb.Refused
+		}
+		b.refuse(severity, lb.ServiceNotFound, field+".service.name", name,
+			fmt.Sprintf("there is no such Service in namespace %s; the path answers 503", b.ingress.Namespace), "Create the Service, or name one that exists")
+		return backend{action: unavailable("Backend service does not exist")}
+	}
+	servicePort := findPort(service, port)
+	if servicePort == nil {
+		b.refuse(lb.Partial, lb.PortNotFound, portField(field, port), port.String(),
+			fmt.Sprintf("Service %s/%s has no such port; the path answers 503", service.Namespace, service.Name), "Name one of its ports: "+portList(service))
+		return backend{action: unavailable("Backend service port does not exist")}
+	}
+	settings, verdicts := annot.TargetGroupSettings(b.ingress, service, b.params, b.defaults())
+	b.inherit(verdicts, service, field)
+	b.checkFamily(service, field)
+	if settings.TargetType == lb.InstanceTargets && !b.options.Features.Has(lb.InstanceTargetsFeature) {
+		b.refuse(lb.Refused, lb.UnsupportedByEngine, cmp.Or(settings.TargetTypeField, field), string(settings.TargetType),
+			"the engine has no "+string(lb.InstanceTargetsFeature), "Use target-type ip")
+	}
+	target, ok := targetPort(settings.TargetType, servicePort)
+	if !ok {
+		b.refuse(lb.Partial, lb.NoNodePort, field+".service.name", name,
+			fmt.Sprintf("Service %s/%s is of type %s and has no node port, which targets of type instance need; the path answers 503",
+				service.Namespace, service.Name, cmp.Or(service.Spec.Type, corev1.ServiceTypeClusterIP)),
+			"Make it a Service of type NodePort, or set "+annot.Prefix+"target-type: ip")
+		return backend{action: unavailable("Backend service has no node port")}
+	}
+	return b.targetGroup(id, service, port, servicePort, target, settings)
+}
+
+func (b *backends) targetGroup(id lb.ResourceID, service *corev1.Service, port lb.Port, servicePort *corev1.ServicePort, target lb.Port, settings annot.TargetGroup) backend {
+	number := uint16(1) // where the target port is a name, each target is registered with its own number
+	if target.Name == "" {
+		number = uint16(target.Number)
+	}
+	check, checkPort := b.healthCheck(service, settings)
+	name := lb.TargetGroupName(lb.TargetGroupIdentity{
+		Cluster: b.options.Cluster, Stack: b.stack,
+		IngressNamespace: b.ingress.Namespace, IngressName: b.ingress.Name,
+		ServiceNamespace: service.Namespace, ServiceName: service.Name, ServiceUID: string(service.UID),
+		Port: port, TargetPort: number, TargetType: settings.TargetType, Protocol: settings.Protocol, ProtocolVersion: lb.HTTP1,
+	})
+	open := []lb.Port{target}
+	if checkPort != (lb.Port{}) && checkPort != target {
+		open = append(open, checkPort)
+	}
+	from := []lb.Object{b.self}
+	return backend{
+		ok:     true,
+		action: lb.Action{Forward: &lb.Forward{TargetGroups: []lb.WeightedTargetGroup{{ID: id, Weight: 1}}}},
+		group: lb.TargetGroup{
+			ID: id, Name: name, TargetType: settings.TargetType, Protocol: settings.Protocol, ProtocolVersion: lb.HTTP1,
+			Port: number, IPAddressType: lb.IPv4, HealthCheck: check, Tags: settings.Tags, From: from,
+		},
+		binding: lb.Binding{
+			TargetGroup: id, Namespace: service.Namespace, Name: name, Service: service.Name, ServicePort: port,
+			TargetType: settings.TargetType, NodeLabels: settings.NodeLabels, Networking: open, From: from,
+		},
+	}
+}
+
+// healthCheck resolves the port of the check: a number, or a Service port by name. The second result is the port to
+// open for it, zero for the port of the traffic.
+func (b *backends) healthCheck(service *corev1.Service, settings annot.TargetGroup) (lb.HealthCheck, lb.Port) {
+	check := settings.HealthCheck
+	at := settings.HealthCheckFrom
+	if settings.HealthCheckPort == "traffic-port" {
+		return check, lb.Port{}
+	}
+	if number, err := strconv.ParseInt(settings.HealthCheckPort, 10, 32); err == nil {
+		if number < 1 || number > 65535 {
+			b.verdicts = append(b.verdicts, at.Verdict(lb.Refused, lb.InvalidAnnotation, "is not within 1 to 65535", "Use traffic-port, a port number, or the name of a Service port"))
+			return check, lb.Port{}
+		}
+		check.Port = lb.HealthCheckPort(number)
+		return check, lb.Port{Number: int32(number)}
+	}
+	named := findPort(service, lb.Port{Name: settings.HealthCheckPort})
+	if named == nil {
+		b.verdicts = append(b.verdicts, at.Verdict(lb.Refused, lb.InvalidAnnotation,
+			fmt.Sprintf("is neither traffic-port, nor a number, nor a port of Service %s/%s", service.Namespace, service.Name), "Name one of its ports: "+portList(service)))
+		return check, lb.Port{}
+	}
+	target, ok := targetPort(settings.TargetType, named)
+	if !ok || target.Name != "" {
+		b.verdicts = append(b.verdicts, at.Verdict(lb.Refused, lb.InvalidAnnotation,
+			fmt.Sprintf("is a port of Service %s/%s that has no single number on all targets", service.Namespace, service.Name), "Use traffic-port or a port number"))
+		return check, lb.Port{}
+	}
+	check.Port = lb.HealthCheckPort(target.Number)
+	return check, target
+}
+
+// inherit takes over what is wrong with a Service's annotations, and says on the Ingress which Service it is: the
+// Ingress is what is not served.
+func (b *backends) inherit(verdicts []lb.Verdict, service *corev1.Service, field string) {
+	for _, v := range verdicts {
+		b.verdicts = append(b.verdicts, v)
+		if v.Severity == lb.Refused && v.Object.Kind == "Service" {
+			b.refuse(lb.Refused, v.Reason, field+".service.name", service.Name,
+				fmt.Sprintf("Service %s/%s has an annotation that cannot be used: %s", service.Namespace, service.Name, v.Message()), "")
+		}
+	}
+}
+
+func (b *backends) checkFamily(service *corev1.Service, field string) {
+	if slices.Contains(service.Spec.IPFamilies, corev1.IPv6Protocol) && !b.options.Features.Has(lb.DualStack) {
+		b.refuse(lb.Refused, lb.UnsupportedByEngine, field+".service.name", service.Name,
+			fmt.Sprintf("Service %s/%s has the IP family IPv6, and the engine has no %s", service.Namespace, service.Name, lb.DualStack),
+			"Use a Service whose only IP family is IPv4")
+	}
+}
+
+// targetPort is where targets receive: the node port, or the pods' port by number or name.
+func targetPort(kind lb.TargetType, port *corev1.ServicePort) (lb.Port, bool) {
+	if kind == lb.InstanceTargets {
+		return lb.Port{Number: port.NodePort}, port.NodePort != 0
+	}
+	switch {
+	case port.TargetPort.Type == intstr.String && port.TargetPort.StrVal != "":
+		return lb.Port{Name: port.TargetPort.StrVal}, true
+	case port.TargetPort.IntVal != 0:
+		return lb.Port{Number: port.TargetPort.IntVal}, true
+	default: // as the API server defaults it
+		return lb.Port{Number: port.Port}, true
+	}
+}
+
+func findPort(service *corev1.Service, port lb.Port) *corev1.ServicePort {
+	for i := range service.Spec.Ports {
+		p := &service.Spec.Ports[i]
+		if port.Name != "" && p.Name == port.Name || port.Name == "" && p.Port == port.Number {
+			return p
+		}
+	}
+	return nil
+}
+
+func portField(field string, port lb.Port) string {
+	if port.Name != "" {
+		return field + ".service.port.name"
+	}
+	return field + ".service.port.number"
+}
+
+func portList(service *corev1.Service) string {
+	var list []string
+	for _, p := range service.Spec.Ports {
+		text := strconv.Itoa(int(p.Port))
+		if p.Name != "" {
+			text = p.Name + " (" + text + ")"
+		}
+		list = append(list, text)
+	}
+	return joinOr(list, "it has none")
+}
+
+func joinOr(list []string, none string) string {
+	if len(list) == 0 {
+		return none
+	}
+	out := list[0]
+	for _, s := range list[1:] {
+		out += ", " + s
+	}
+	return out
+}
+
+func unavailable(body string) lb.Action {
+	return lb.Action{FixedResponse: &lb.FixedResponse{StatusCode: 503, ContentType: "text/plain", Body: body}}
+}

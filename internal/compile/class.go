@@ -1,0 +1,133 @@
+package compile
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
+	"github.com/sluicehq/sluice/internal/annot"
+	"github.com/sluicehq/sluice/internal/kube"
+	"github.com/sluicehq/sluice/internal/lb"
+)
+
+// Controller is the spec.controller of the IngressClasses that are ours, whatever their names.
+const Controller = "ingress.k8s.aws/alb"
+
+type classParams = elbv2api.IngressClassParams
+
+// ownership is what an Ingress's class says.
+type ownership struct {
+	ours     bool
+	params   *classParams
+	verdicts []lb.Verdict
+}
+
+// owner decides whether an Ingress is ours: the class annotation first, then spec.ingressClassName, then the default
+// class. An Ingress that is being deleted is nobody's.
+func owner(objects *kube.Objects, options Options, ingress *networkingv1.Ingress) ownership {
+	if ingress.DeletionTimestamp != nil {
+		return ownership{}
+	}
+	if class, ok := ingress.Annotations[annot.ClassAnnotation]; ok {
+		ours := class == options.IngressClass || options.IngressClass == "" && class == "alb"
+		return ownership{ours: ours}
+	}
+	if ingress.Spec.IngressClassName == nil {
+		defaults := objects.DefaultIngressClasses()
+		switch len(defaults) {
+		case 0:
+			return ownership{ours: options.IngressClass == ""}
+		case 1:
+			return inClass(objects, ingress, defaults[0])
+		default:
+			return ownership{verdicts: []lb.Verdict{{
+				Object: object(ingress), Severity: lb.Refused, Reason: lb.InvalidClass, Field: "spec.ingressClassName",
+				Problem: "is not set, and several IngressClasses are marked as the default: " + strings.Join(defaults, ", "),
+				Fix:     "Set it, or leave the mark " + networkingv1.AnnotationIsDefaultIngressClass + " on one class only",
+			}}}
+		}
+	}
+	return inClass(objects, ingress, *ingress.Spec.IngressClassName)
+}
+
+// className is the class that an Ingress names or gets by default, or empty.
+func className(objects *kube.Objects, ingress *networkingv1.Ingress) string {
+	if ingress.Spec.IngressClassName != nil {
+		return *ingress.Spec.IngressClassName
+	}
+	if defaults := objects.DefaultIngressClasses(); len(defaults) == 1 {
+		return defaults[0]
+	}
+	return ""
+}
+
+func inClass(objects *kube.Objects, ingress *networkingv1.Ingress, name string) ownership {
+	invalid := func(field, value, problem, fix string) ownership {
+		return ownership{verdicts: []lb.Verdict{{
+			Object: object(ingress), Severity: lb.Refused, Reason: lb.InvalidClass, Field: field, Value: value, Problem: problem, Fix: fix,
+		}}}
+	}
+	class := objects.IngressClass(name)
+	if class == nil {
+		return invalid("spec.ingressClassName", name, "there is no such IngressClass", "Create it, or name one that exists")
+	}
+	if class.Spec.Controller != Controller {
+		return ownership{}
+	}
+	ref := class.Spec.Parameters
+	if ref == nil {
+		return ownership{ours: true}
+	}
+	if ref.APIGroup == nil || *ref.APIGroup != elbv2api.GroupVersion.Group || ref.Kind != "IngressClassParams" {
+		return invalid("spec.ingressClassName", name, fmt.Sprintf("the class's spec.parameters refer to a %s, which are no parameters of ours", ref.Kind),
+			"Let them refer to an IngressClassParams of "+elbv2api.GroupVersion.Group)
+	}
+	params := objects.IngressClassParams(ref.Name)
+	if params == nil {
+		return invalid("spec.ingressClassName", name, fmt.Sprintf("the class's parameters, IngressClassParams %s, do not exist", ref.Name),
+			"Create them, or remove spec.parameters from the class")
+	}
+	if problem := namespaceRefused(objects, ingress.Namespace, params.Spec.NamespaceSelector); problem != "" {
+		return invalid("spec.ingressClassName", name, problem, "Label the namespace as the selector wants, or use another class")
+	}
+	return ownership{ours: true, params: params}
+}
+
+// namespaceRefused says why a class's selector does not let a namespace use it, or nothing when it does.
+func namespaceRefused(objects *kube.Objects, namespace string, selector *metav1.LabelSelector) string {
+	if selector == nil {
+		return ""
+	}
+	s, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		return "the class's namespaceSelector is invalid: " + err.Error()
+	}
+	var set labels.Set
+	if n := objects.Namespace(namespace); n != nil {
+		set = n.Labels
+	}
+	if !s.Matches(set) {
+		return fmt.Sprintf("the class's namespaceSelector (%s) leaves namespace %s out", s, namespace)
+	}
+	return ""
+}
+
+// stackID is the stack of an Ingress that is in no group.
+func stackID(ingress *networkingv1.Ingress) lb.StackID {
+	return lb.StackID(ingress.Namespace + "/" + ingress.Name)
+}
+
+func ingressOf(objects *kube.Objects, id lb.StackID) *networkingv1.Ingress {
+	namespace, name, _ := strings.Cut(string(id), "/")
+	return objects.Ingress(namespace, name)
+}
+
+func ipv6(cidr string) bool {
+	prefix, err := netip.ParsePrefix(cidr)
+	return err == nil && prefix.Addr().Is6()
+}

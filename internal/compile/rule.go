@@ -1,0 +1,161 @@
+package compile
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/sluicehq/sluice/internal/lb"
+)
+
+// Limits of rules (ELB "Quotas for your Application Load Balancers" and "Condition types for listener rules").
+const (
+	maxRules          = 100 // per listener, not counting the default
+	maxConditionValue = 128 // characters
+)
+
+// rules makes the rules of the Ingress, in order of priority: rules as written; within a rule Exact paths first, then
+// Prefix paths from the longest to the shortest, then the rest.
+func (c *compiler) rules(backends *backends, tags []lb.Tag) []lb.Rule {
+	var out []lb.Rule
+	for i, r := range c.ingress.Spec.Rules {
+		if r.HTTP == nil {
+			continue
+		}
+		at := fmt.Sprintf("spec.rules[%d]", i)
+		if len(r.Host) > maxConditionValue {
+			c.refuse(lb.Partial, lb.InvalidPath, at+".host", r.Host,
+				fmt.Sprintf("is longer than the %d characters that a load balancer compares", maxConditionValue), "Use a shorter host name")
+			continue
+		}
+		for _, p := range inOrder(r.HTTP.Paths) {
+			field := fmt.Sprintf("%s.http.paths[%d]", at, p)
+			path := &r.HTTP.Paths[p]
+			conditions, ok := c.conditions(r.Host, path, field)
+			if !ok {
+				continue
+			}
+			out = append(out, lb.Rule{
+				Priority:   len(out) + 1,
+				Conditions: conditions,
+				Action:     backends.action(&path.Backend, field+".backend"),
+				Tags:       tags,
+				From:       c.self,
+				Field:      field,
+			})
+		}
+	}
+	if len(out) > maxRules {
+		for _, r := range out[maxRules:] {
+			c.refuse(lb.Partial, lb.QuotaExceeded, r.Field, "",
+				fmt.Sprintf("is rule %d of a listener that can have %d", r.Priority, maxRules), "Merge paths, or split the Ingress in two")
+		}
+		out = out[:maxRules]
+	}
+	return out
+}
+
+// inOrder returns the indices of paths in the order of their priority.
+func inOrder(paths []networkingv1.HTTPIngressPath) []int {
+	rank := func(i int) (group, length int) {
+		switch pathType(paths[i]) {
+		case networkingv1.PathTypeExact:
+			return 0, 0
+		case networkingv1.PathTypePrefix:
+			return 1, len(paths[i].Path)
+		default:
+			return 2, 0
+		}
+	}
+	indices := make([]int, len(paths))
+	for i := range indices {
+		indices[i] = i
+	}
+	slices.SortStableFunc(indices, func(a, b int) int {
+		groupA, lengthA := rank(a)
+		groupB, lengthB := rank(b)
+		return cmp.Or(cmp.Compare(groupA, groupB), cmp.Compare(lengthB, lengthA))
+	})
+	return indices
+}
+
+func pathType(p networkingv1.HTTPIngressPath) networkingv1.PathType {
+	if p.PathType == nil {
+		return networkingv1.PathTypeImplementationSpecific
+	}
+	return *p.PathType
+}
+
+// conditions are host first, then path; with neither, every path matches.
+func (c *compiler) conditions(host string, p *networkingv1.HTTPIngressPath, field string) ([]lb.Condition, bool) {
+	var out []lb.Condition
+	if host != "" {
+		out = append(out, lb.Condition{Field: lb.HostHeader, Values: []string{host}})
+	}
+	patterns, ok := c.patterns(p, field)
+	if !ok {
+		return nil, false
+	}
+	if len(patterns) == 0 && host == "" {
+		patterns = []string{"/*"}
+	}
+	if len(patterns) > 0 {
+		out = append(out, lb.Condition{Field: lb.PathPattern, Values: patterns})
+	}
+	return out, true
+}
+
+// patterns are the ALB path patterns that a path stands for.
+func (c *compiler) patterns(p *networkingv1.HTTPIngressPath, field string) ([]string, bool) {
+	path, kind := p.Path, pathType(*p)
+	wild := strings.ContainsAny(path, "*?")
+	switch {
+	case kind != networkingv1.PathTypeExact && kind != networkingv1.PathTypePrefix && kind != networkingv1.PathTypeImplementationSpecific:
+		c.refuse(lb.Partial, lb.InvalidPath, field+".pathType", string(kind), "is no path type", "Use Exact, Prefix or ImplementationSpecific")
+		return nil, false
+	case path == "":
+		return nil, true
+	case wild && kind != networkingv1.PathTypeImplementationSpecific:
+		c.refuse(lb.Partial, lb.InvalidPath, field+".path", path,
+			fmt.Sprintf("has a wildcard (* or ?), which pathType %s cannot have", kind), "Use pathType ImplementationSpecific")
+		return nil, false
+	}
+	patterns := []string{path}
+	if kind == networkingv1.PathTypePrefix {
+		prefix := strings.TrimSuffix(path, "/")
+		patterns = []string{prefix, prefix + "/*"}
+		if path == "/" {
+			patterns = []string{"/*"}
+		}
+	}
+	for _, pattern := range patterns {
+		if problem := badPattern(pattern); problem != "" {
+			c.refuse(lb.Partial, lb.InvalidPath, field+".path", path, problem, "Change the path; see the ELB page on condition types for listener rules")
+			return nil, false
+		}
+	}
+	return patterns, true
+}
+
+// badPattern says what a load balancer would refuse about a path pattern.
+func badPattern(pattern string) string {
+	if len(pattern) > maxConditionValue {
+		return fmt.Sprintf("is longer than the %d characters that a load balancer compares", maxConditionValue)
+	}
+	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.$/~\"'@:+&*?"
+	if i := strings.IndexFunc(pattern, func(r rune) bool { return !strings.ContainsRune(allowed, r) }); i >= 0 {
+		return fmt.Sprintf("has the character %q, which a path pattern cannot have", []rune(pattern[i:])[0])
+	}
+	return ""
+}
+
+// defaultAction is what a listener answers when no rule matches.
+func (c *compiler) defaultAction(backends *backends) lb.Action {
+	if c.ingress.Spec.DefaultBackend == nil {
+		return lb.Action{FixedResponse: &lb.FixedResponse{StatusCode: 404, ContentType: "text/plain"}}
+	}
+	return backends.action(c.ingress.Spec.DefaultBackend, "spec.defaultBackend")
+}
