@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -100,7 +101,7 @@ func (b *backends) make(id lb.ResourceID, name string, port lb.Port, field strin
 		b.refuse(lb.Refused, lb.UnsupportedByEngine, cmp.Or(settings.TargetTypeField, field), string(settings.TargetType),
 			"the engine has no "+string(lb.InstanceTargetsFeature), "Use target-type ip")
 	}
-	target, ok := targetPort(settings.TargetType, servicePort)
+	target, ok := targetPort(settings.TargetType, service, servicePort)
 	if !ok {
 		b.refuse(lb.Partial, lb.NoNodePort, field+".service.name", name,
 			fmt.Sprintf("Service %s/%s is of type %s and has no node port, which targets of type instance need; the path answers 503",
@@ -123,6 +124,9 @@ func (b *backends) targetGroup(id lb.ResourceID, service *corev1.Service, port l
 		ServiceNamespace: service.Namespace, ServiceName: service.Name, ServiceUID: string(service.UID),
 		Port: port, TargetPort: number, TargetType: settings.TargetType, Protocol: settings.Protocol, ProtocolVersion: lb.HTTP1,
 	})
+	if unapplied(service) {
+		name = lb.UnknownTargetGroupName(service.Namespace, service.Name, port)
+	}
 	open := []lb.Port{target}
 	if checkPort != (lb.Port{}) && checkPort != target {
 		open = append(open, checkPort)
@@ -164,7 +168,7 @@ func (b *backends) healthCheck(service *corev1.Service, settings annot.TargetGro
 			fmt.Sprintf("is neither traffic-port, nor a number, nor a port of Service %s/%s", service.Namespace, service.Name), "Name one of its ports: "+portList(service)))
 		return check, lb.Port{}
 	}
-	target, ok := targetPort(settings.TargetType, named)
+	target, ok := targetPort(settings.TargetType, service, named)
 	if !ok || target.Name != "" {
 		b.verdicts = append(b.verdicts, at.Verdict(lb.Refused, lb.InvalidAnnotation,
 			fmt.Sprintf("is a port of Service %s/%s that has no single number on all targets", service.Namespace, service.Name), "Use traffic-port or a port number"))
@@ -194,10 +198,15 @@ func (b *backends) checkFamily(service *corev1.Service, field string) {
 	}
 }
 
-// targetPort is where targets receive: the node port, or the pods' port by number or name.
-func targetPort(kind lb.TargetType, port *corev1.ServicePort) (lb.Port, bool) {
+// unapplied says whether a Service comes from a file and has yet to get its UID and node ports from the API server.
+func unapplied(service *corev1.Service) bool { return service.UID == "" }
+
+// targetPort is where targets receive: the node port (0 while the API server has yet to assign it), or the pods' port
+// by number or name.
+func targetPort(kind lb.TargetType, service *corev1.Service, port *corev1.ServicePort) (lb.Port, bool) {
 	if kind == lb.InstanceTargets {
-		return lb.Port{Number: port.NodePort}, port.NodePort != 0
+		willHave := service.Spec.Type == corev1.ServiceTypeNodePort || service.Spec.Type == corev1.ServiceTypeLoadBalancer
+		return lb.Port{Number: port.NodePort}, port.NodePort != 0 || unapplied(service) && willHave
 	}
 	switch {
 	case port.TargetPort.Type == intstr.String && port.TargetPort.StrVal != "":
@@ -235,18 +244,10 @@ func portList(service *corev1.Service) string {
 		}
 		list = append(list, text)
 	}
-	return joinOr(list, "it has none")
-}
-
-func joinOr(list []string, none string) string {
 	if len(list) == 0 {
-		return none
+		return "it has none"
 	}
-	out := list[0]
-	for _, s := range list[1:] {
-		out += ", " + s
-	}
-	return out
+	return strings.Join(list, ", ")
 }
 
 func unavailable(body string) lb.Action {

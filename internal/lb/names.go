@@ -49,6 +49,12 @@ func TargetGroupName(id TargetGroupIdentity) string {
 			strconv.Itoa(int(id.TargetPort)), string(id.TargetType), string(id.Protocol), string(id.ProtocolVersion))
 }
 
+// UnknownTargetGroupName stands in for the name of a target group whose Service is only planned: the name depends on
+// the Service's UID. It is no name that AWS would take.
+func UnknownTargetGroupName(namespace, service string, port Port) string {
+	return "k8s-" + head(sanitize(namespace), 8) + "-" + head(sanitize(service), 8) + "-(" + port.String() + ", known after apply)"
+}
+
 // TargetGroupID is the resource id of the target group for one Service port of an Ingress.
 func TargetGroupID(ingressNamespace, ingressName, service string, port Port) ResourceID {
 	return ResourceID(ingressNamespace + "/" + ingressName + "-" + service + ":" + port.String())

@@ -1,0 +1,136 @@
+package compile_test
+
+import (
+	"bytes"
+	"flag"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/sluicehq/sluice/internal/compile"
+	"github.com/sluicehq/sluice/internal/kube"
+	"github.com/sluicehq/sluice/internal/lb"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden sections of testdata")
+
+// options are those of every case: a cluster named demo, and the features of the AWS engine.
+var options = compile.Options{
+	Cluster: "demo", IngressClass: "alb", DefaultScheme: lb.Internal, DefaultTargetType: lb.InstanceTargets,
+	TolerateMissingService: true, Features: lb.Features{lb.InstanceTargetsFeature},
+}
+
+// A case is a text archive: a comment saying what holds and why, *.yaml files in, and the sections model and verdicts
+// out. -update rewrites the sections.
+func TestCases(t *testing.T) {
+	files, err := filepath.Glob("testdata/*/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(strings.TrimPrefix(file, "testdata/"), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(bytes.TrimSpace(archive.Comment)) == 0 {
+				t.Error("a case opens with a sentence on why it matters")
+			}
+			contents, malformed := read(t, archive)
+			got := sections(compile.Compile(kube.New(contents), options), malformed)
+			for seed := range uint64(3) {
+				shuffled := sections(compile.Compile(kube.New(shuffle(contents, seed)), options), malformed)
+				if diff := cmp.Diff(got, shuffled); diff != "" {
+					t.Errorf("the order of objects matters:\n%s", diff)
+				}
+			}
+			if *update {
+				rewrite(t, file, archive, got)
+				return
+			}
+			want := map[string]string{}
+			for _, f := range archive.Files {
+				if !strings.HasSuffix(f.Name, ".yaml") {
+					want[f.Name] = string(f.Data)
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func read(t *testing.T, archive *txtar.Archive) (kube.Contents, []lb.Verdict) {
+	var contents kube.Contents
+	var verdicts []lb.Verdict
+	for _, f := range archive.Files {
+		if strings.HasSuffix(f.Name, ".yaml") {
+			documents, problems, err := kube.Read(f.Name, bytes.NewReader(f.Data), "default")
+			if err != nil {
+				t.Fatal(err)
+			}
+			contents = contents.Add(documents)
+			verdicts = append(verdicts, problems...)
+		}
+	}
+	return contents, verdicts
+}
+
+func sections(stacks []compile.Compiled, malformed []lb.Verdict) map[string]string {
+	var model, verdicts strings.Builder
+	for _, v := range lb.SortVerdicts(malformed) {
+		verdicts.WriteString(v.String() + "\n")
+	}
+	for _, s := range stacks {
+		if s.Held {
+			model.WriteString("stack " + string(s.ID) + " held as it is\n")
+		} else {
+			model.WriteString(s.Stack.String())
+		}
+		for _, v := range s.Verdicts {
+			verdicts.WriteString(v.String() + "\n")
+		}
+	}
+	out := map[string]string{"model": model.String()}
+	if verdicts.Len() > 0 {
+		out["verdicts"] = verdicts.String()
+	}
+	return out
+}
+
+func shuffle(c kube.Contents, seed uint64) kube.Contents {
+	r := rand.New(rand.NewPCG(seed, 1))
+	c.Ingresses = shuffled(r, c.Ingresses)
+	c.Services = shuffled(r, c.Services)
+	c.IngressClasses = shuffled(r, c.IngressClasses)
+	return c
+}
+
+func shuffled[T any](r *rand.Rand, list []T) []T {
+	out := append([]T(nil), list...)
+	r.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out
+}
+
+func rewrite(t *testing.T, file string, archive *txtar.Archive, got map[string]string) {
+	out := &txtar.Archive{Comment: archive.Comment}
+	for _, f := range archive.Files {
+		if strings.HasSuffix(f.Name, ".yaml") {
+			out.Files = append(out.Files, f)
+		}
+	}
+	for _, name := range []string{"model", "verdicts"} {
+		if text, ok := got[name]; ok {
+			out.Files = append(out.Files, txtar.File{Name: name, Data: []byte(text)})
+		}
+	}
+	if err := os.WriteFile(file, txtar.Format(out), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
