@@ -1,0 +1,117 @@
+package annot
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluicehq/sluice/internal/lb"
+)
+
+var update = flag.Bool("update", false, "rewrite docs/annotations.md")
+
+func TestTheReferencePageIsOfThisTable(t *testing.T) {
+	const page = "../../docs/annotations.md"
+	if *update {
+		if err := os.WriteFile(page, []byte(Reference()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Reference(), string(got)); diff != "" {
+		t.Errorf("run make generate (-want +got):\n%s", diff)
+	}
+}
+
+func TestEveryKeyIsFoundByItsOwnName(t *testing.T) {
+	for _, k := range table {
+		name := k.Suffix
+		if last := name[len(name)-1]; last == '.' || last == '-' {
+			name += "x"
+		}
+		if found, ok := find(name); !ok || found.Suffix != k.Suffix {
+			t.Errorf("%s is found as %q", name, found.Suffix)
+		}
+	}
+}
+
+func TestMapsAreReadAsTheReferenceReadsThem(t *testing.T) {
+	for _, c := range []struct {
+		value string
+		want  []lb.Tag // nil: refused
+	}{
+		{"", []lb.Tag{}},
+		{"a=b", []lb.Tag{{Key: "a", Value: "b"}}},
+		{" a = b , c = ", []lb.Tag{{Key: "a", Value: "b"}, {Key: "c"}}},
+		{"a=b=c", []lb.Tag{{Key: "a", Value: "b=c"}}},
+		{`a=b\,c,d=e`, []lb.Tag{{Key: "a", Value: "b,c"}, {Key: "d", Value: "e"}}},
+		{`a=b\\`, []lb.Tag{{Key: "a", Value: `b\`}}},
+		{"a=b,", []lb.Tag{{Key: "a", Value: "b,"}}},
+		{"a=1,a=2", []lb.Tag{{Key: "a", Value: "2"}}},
+		{"a", nil},
+		{"=b", nil},
+		{"a=b,,c=d", nil},
+		{"a=b,c", nil},
+	} {
+		got, err := parseMap(c.value)
+		if (err != nil) != (c.want == nil) {
+			t.Errorf("%q: error %v", c.value, err)
+		}
+		if err == nil && !cmp.Equal(got, c.want) {
+			t.Errorf("%q: got %v, want %v", c.value, got, c.want)
+		}
+	}
+}
+
+func TestListenPorts(t *testing.T) {
+	for value, want := range map[string][]Listen{
+		`[{"HTTP": 80}]`:                {{80, lb.HTTP}},
+		`[{"HTTPS":443,"HTTP":80}]`:     {{80, lb.HTTP}, {443, lb.HTTPS}},
+		`[{"HTTP": 80}, {"HTTPS": 80}]`: {{80, lb.HTTPS}},
+		``:                              nil,
+		`[]`:                            nil,
+		`{}`:                            nil,
+		`[{"HTTP": "80"}]`:              nil,
+		`[{"http": 80}]`:                nil,
+		`[{"HTTP": 0}]`:                 nil,
+		`[{"HTTP": 65536}]`:             nil,
+		`[{"HTTP": 80.5}]`:              nil,
+		`[{"HTTP": 80}] x`:              nil,
+	} {
+		got, err := parseListenPorts(value)
+		if (err != nil) != (want == nil) || err == nil && !cmp.Equal(got, want) {
+			t.Errorf("%q: got %v, %v; want %v", value, got, err, want)
+		}
+	}
+}
+
+// FuzzSettings holds that whatever stands in an annotation, reading it ends, in settings or in a verdict about it.
+func FuzzSettings(f *testing.F) {
+	for _, k := range table {
+		for _, value := range []string{"", "1", "a=b,c", `[{"HTTP":80}]`, "10.0.0.0/8", "\x00", "internal"} {
+			f.Add(k.Suffix, value)
+		}
+	}
+	f.Fuzz(func(t *testing.T, suffix, value string) {
+		ingress := &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "default", Name: "web", Annotations: map[string]string{Prefix + suffix: value},
+		}}
+		settings, verdicts := IngressSettings(ingress, nil, Defaults{Scheme: lb.Internal, TargetType: lb.InstanceTargets})
+		for _, v := range verdicts {
+			if v.Field == "" || v.Problem == "" || v.Fix == "" {
+				t.Errorf("a verdict must name field, problem and fix: %+v", v)
+			}
+		}
+		if len(verdicts) == 0 && len(settings.Listen) == 0 {
+			t.Error("settings without a verdict must be usable")
+		}
+	})
+}
