@@ -1,0 +1,222 @@
+package proxy
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+)
+
+// group is a target group at work. Its identity lasts as long as the group is configured, so compiled rules refer to it.
+type group struct {
+	id TargetGroupID
+
+	// Guarded by Server.mu.
+	config   TargetGroup
+	matcher  matcherCodes
+	used     bool // some listener or rule refers to it
+	targets  map[TargetKey]*target
+	draining []*target // in the order in which they left
+
+	// For requests.
+	choice atomic.Pointer[choice]
+	turn   atomic.Uint64
+}
+
+// choice is the targets that may get a request now, and how one is picked (load_balancing.algorithm.type).
+type choice struct {
+	algorithm string
+	targets   []*target
+}
+
+// acquire picks a target and counts the request that goes there; nil when there is none.
+func (g *group) acquire() *target {
+	for {
+		c := g.choice.Load()
+		if c == nil || len(c.targets) == 0 {
+			return nil
+		}
+		t := c.pick(g.turn.Add(1) - 1)
+		t.inflight.Add(1)
+		if !t.leaving.Load() {
+			return t
+		}
+		t.inflight.Add(-1) // it left just now, so there is a newer choice without it
+	}
+}
+
+// pick chooses by the algorithm (ELB "Target groups for your Application Load Balancers", Routing algorithms).
+func (c *choice) pick(turn uint64) *target {
+	n := uint64(len(c.targets))
+	switch c.algorithm {
+	case "weighted_random":
+		return c.targets[rand.Uint64N(n)]
+	case "least_outstanding_requests":
+		// The search begins at another target each time, so that equal ones take turns.
+		best := c.targets[turn%n]
+		fewest := best.inflight.Load()
+		for i := uint64(1); i < n && fewest > 0; i++ {
+			t := c.targets[(turn+i)%n]
+			if inflight := t.inflight.Load(); inflight < fewest {
+				best, fewest = t, inflight
+			}
+		}
+		return best
+	}
+	return c.targets[turn%n]
+}
+
+// release ends what acquire began.
+func (t *target) release() { t.inflight.Add(-1) }
+
+// choose publishes which targets get requests: the healthy ones; all when there is none (fail open). Server.mu is held.
+func (g *group) choose() {
+	c := &choice{algorithm: g.config.Algorithm}
+	for _, t := range g.targets {
+		if t.health.state == healthy || t.health.state == unavailable {
+			c.targets = append(c.targets, t)
+		}
+	}
+	if len(c.targets) == 0 {
+		for _, t := range g.targets {
+			c.targets = append(c.targets, t)
+		}
+	}
+	slices.SortFunc(c.targets, func(a, b *target) int { return a.key.compare(b.key) })
+	g.choice.Store(c)
+}
+
+// update makes the group as configured. Server.mu is held.
+func (s *Server) updateGroup(g *group, config TargetGroup, used bool) error {
+	before := g.config
+	begins := g.targets == nil
+	g.config, g.used = config, used
+	var err error
+	g.matcher, err = parseMatcher(config.HealthCheck.Matcher)
+	recheck := begins || before.HealthCheck != config.HealthCheck
+	if begins {
+		g.targets = map[TargetKey]*target{}
+	}
+	wanted := make(map[TargetKey]bool, len(config.Targets))
+	for _, c := range config.Targets {
+		key := TargetKey{c.ID, c.Port}
+		wanted[key] = true
+		if t := g.targets[key]; t != nil && !t.is(c, config.Protocol) {
+			s.drain(t)
+		}
+		switch t := g.targets[key]; {
+		case t == nil:
+			s.register(g, c)
+		case recheck || t.health.unused() == used:
+			s.watch(t)
+		}
+	}
+	for key, t := range g.targets {
+		if !wanted[key] {
+			s.drain(t)
+		}
+	}
+	g.choose()
+	for _, t := range g.draining {
+		s.leave(t)
+	}
+	return err
+}
+
+// is says whether the running target is the configured one.
+func (t *target) is(c Target, protocol string) bool {
+	return t.address.Addr() == c.Address && t.tls == (protocol == "HTTPS")
+}
+
+// register adds a target, or takes one back that is draining.
+func (s *Server) register(g *group, c Target) {
+	key := TargetKey{c.ID, c.Port}
+	for i, t := range g.draining {
+		if t.key == key && t.is(c, g.config.Protocol) {
+			g.draining = slices.Delete(g.draining, i, i+1)
+			t.health.stop()
+			g.targets[key] = t
+			t.leaving.Store(false)
+			t.pooling(true)
+			t.health = targetState{epoch: t.health.epoch}
+			s.watch(t)
+			return
+		}
+	}
+	t := &target{
+		server: s, group: g, key: key, address: netAddrPort(c), tls: g.config.Protocol == "HTTPS",
+		active: map[*targetConn]struct{}{},
+	}
+	g.targets[key] = t
+	s.watch(t)
+}
+
+// drain takes a target out. Requests stop when the next choice is published and leave is called. A target that no
+// listener uses and that has nothing to finish is gone at once.
+func (s *Server) drain(t *target) {
+	g := t.group
+	delete(g.targets, t.key)
+	t.health.stop()
+	t.health = targetState{
+		epoch: t.health.epoch + 1, state: draining, reason: "Target.DeregistrationInProgress",
+		description: "Target deregistration is in progress",
+	}
+	g.draining = append(g.draining, t)
+	delay := g.config.DeregistrationDelay
+	if !g.used && t.inflight.Load() == 0 {
+		delay = 0
+	}
+	epoch := t.health.epoch
+	t.health.stopTimer = s.clock.AfterFunc(delay, func() { s.drained(t, epoch) })
+}
+
+// leave keeps new requests from a draining target. In-flight ones go on, and their connections close after them.
+func (s *Server) leave(t *target) {
+	if !t.leaving.Swap(true) {
+		t.pooling(false)
+	}
+}
+
+// drained ends a target whose deregistration delay is over: what is still in flight there gets 502.
+func (s *Server) drained(t *target, epoch int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := t.group
+	i := slices.Index(g.draining, t)
+	if i < 0 || t.health.epoch != epoch {
+		return
+	}
+	g.draining = slices.Delete(g.draining, i, i+1)
+	if n := t.inflight.Load(); n > 0 {
+		s.log.Info("deregistration delay over, ending requests", "group", g.id, "target", t.key.ID, "port", t.key.Port, "requests", n)
+	}
+	t.cut()
+}
+
+// dropGroup forgets a group that is configured no more. Requests on their way there finish.
+func (s *Server) dropGroup(g *group) {
+	for _, t := range g.targets {
+		t.health.stop()
+		t.health.epoch++
+		t.pooling(false)
+	}
+	for _, t := range g.draining {
+		t.health.stop()
+		t.health.epoch++
+	}
+}
+
+// healthOf lists the targets of a group, registered and draining. Server.mu is held.
+func (g *group) healthOf() []TargetHealth {
+	out := make([]TargetHealth, 0, len(g.targets)+len(g.draining))
+	for _, t := range g.targets {
+		out = append(out, t.report())
+	}
+	for i, t := range g.draining {
+		again := slices.ContainsFunc(g.draining[i+1:], func(o *target) bool { return o.key == t.key })
+		if g.targets[t.key] == nil && !again {
+			out = append(out, t.report())
+		}
+	}
+	slices.SortFunc(out, func(a, b TargetHealth) int { return a.Target.compare(b.Target) })
+	return out
+}

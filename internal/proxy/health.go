@@ -1,0 +1,263 @@
+package proxy
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The states of a target, as ELBv2 words them.
+const (
+	initial     = "initial"
+	healthy     = "healthy"
+	unhealthy   = "unhealthy"
+	draining    = "draining"
+	unused      = "unused"
+	unavailable = "unavailable"
+)
+
+// targetState is what is known of a target's health. Guarded by Server.mu.
+type targetState struct {
+	state, reason, description string
+
+	streak    int // results of the same kind in a row that speak against the state
+	epoch     int // a check that began in another epoch does not count
+	stopTimer func() bool
+	cancel    context.CancelFunc // of the check under way
+}
+
+func (h *targetState) unused() bool { return h.state == unused }
+
+func (h *targetState) set(state, reason, description string) {
+	h.state, h.reason, h.description, h.streak = state, reason, description, 0
+}
+
+// stop ends the timer and the check under way.
+func (h *targetState) stop() {
+	if h.stopTimer != nil {
+		h.stopTimer()
+		h.stopTimer = nil
+	}
+	if h.cancel != nil {
+		h.cancel()
+		h.cancel = nil
+	}
+}
+
+func (k TargetKey) compare(other TargetKey) int {
+	return cmp.Or(cmp.Compare(k.ID, other.ID), cmp.Compare(k.Port, other.Port))
+}
+
+func netAddrPort(c Target) netip.AddrPort { return netip.AddrPortFrom(c.Address, c.Port) }
+
+func (t *target) report() TargetHealth {
+	return TargetHealth{
+		Target: t.key, HealthCheckPort: t.checkAddress().Port(),
+		State: t.health.state, Reason: t.health.reason, Description: t.health.description,
+	}
+}
+
+func (t *target) checkAddress() netip.AddrPort {
+	return netip.AddrPortFrom(t.address.Addr(), orElse(t.group.config.HealthCheck.Port, t.key.Port))
+}
+
+// watch begins to check a target, or stops where it is not to be checked. The state stays unless it says something else
+// about being checked at all; so a change of the health check alone does not take a healthy target out. The first
+// check is at once. Server.mu is held.
+func (s *Server) watch(t *target) {
+	h := &t.health
+	h.stop()
+	h.epoch++
+	switch {
+	case !t.group.used:
+		h.set(unused, "Target.NotInUse", "Target group is not configured to receive traffic from the load balancer")
+		return
+	case t.group.config.HealthCheck.Disabled:
+		h.set(unavailable, "Target.HealthCheckDisabled", "Health checks are disabled")
+		return
+	}
+	switch h.state {
+	case healthy, unhealthy, initial:
+	default:
+		h.set(initial, "Elb.RegistrationInProgress", "Target registration is in progress")
+	}
+	s.scheduleCheck(t, 0)
+}
+
+// scheduleCheck starts a check in a while. Server.mu is held.
+func (s *Server) scheduleCheck(t *target, in time.Duration) {
+	epoch := t.health.epoch
+	run := func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if t.health.epoch == epoch {
+			s.startCheck(t)
+		}
+	}
+	if in <= 0 {
+		s.startCheck(t)
+		return
+	}
+	t.health.stopTimer = s.clock.AfterFunc(in, run)
+}
+
+// startCheck sends one check. Server.mu is held.
+func (s *Server) startCheck(t *target) {
+	if s.closed {
+		return
+	}
+	p := probe{
+		HealthCheck: t.group.config.HealthCheck, matcher: t.group.matcher, address: t.checkAddress(),
+		clock: s.clock, dial: s.dial,
+	}
+	h := &t.health
+	if h.state == initial {
+		h.reason, h.description = "Elb.InitialHealthChecking", "Initial health checks in progress"
+	}
+	ctx, cancel := context.WithCancel(s.context)
+	h.cancel = cancel
+	epoch, began := h.epoch, s.clock.Now()
+	s.background.Go(func() {
+		defer cancel()
+		result := p.run(ctx)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if h.epoch != epoch || s.closed {
+			return
+		}
+		h.cancel = nil
+		s.learn(t, result)
+		interval := orElse(p.Interval, 30*time.Second)
+		s.scheduleCheck(t, max(interval-s.clock.Now().Sub(began), time.Millisecond))
+	})
+}
+
+// verdict is the outcome of one check; reason is empty when it succeeded.
+type verdict struct{ reason, description string }
+
+// learn counts a result (ELB "Health checks for your target groups"): one success makes an initial target healthy; other
+// changes take as many results in a row as the thresholds say. Server.mu is held.
+func (s *Server) learn(t *target, v verdict) {
+	h, config := &t.health, &t.group.config.HealthCheck
+	before := h.state
+	switch ok := v.reason == ""; {
+	case ok && h.state == healthy, !ok && h.state == unhealthy:
+		h.streak = 0
+		h.reason, h.description = v.reason, v.description
+	case ok && h.state == initial:
+		h.set(healthy, "", "")
+	case ok:
+		if h.streak++; h.streak >= orElse(config.HealthyThreshold, 5) {
+			h.set(healthy, "", "")
+		}
+	default:
+		if h.streak++; h.streak >= orElse(config.UnhealthyThreshold, 2) {
+			h.set(unhealthy, v.reason, v.description)
+		}
+	}
+	if h.state != before {
+		s.log.Debug("target health changed", "group", t.group.id, "target", t.key.ID, "port", t.key.Port,
+			"state", h.state, "reason", h.reason, "description", h.description)
+		t.group.choose()
+	}
+}
+
+// probe is one health check.
+type probe struct {
+	HealthCheck
+	matcher matcherCodes
+	address netip.AddrPort
+	clock   Clock
+	dial    dialFunc
+}
+
+// run sends one GET over a fresh connection and judges the answer's status.
+func (p *probe) run(ctx context.Context) verdict {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := p.clock.AfterFunc(orElse(p.Timeout, 5*time.Second), func() { cancel(context.DeadlineExceeded) })
+	defer stop()
+	status, err := p.get(ctx)
+	switch {
+	case err == nil && p.matcher.has(status):
+		return verdict{}
+	case err == nil:
+		return verdict{"Target.ResponseCodeMismatch", fmt.Sprintf("Health checks failed with these codes: [%d]", status)}
+	case errors.Is(context.Cause(ctx), context.DeadlineExceeded), isTimeout(err):
+		return verdict{"Target.Timeout", "Request timed out"}
+	}
+	return verdict{"Target.FailedHealthChecks", "Health checks failed"}
+}
+
+func (p *probe) get(ctx context.Context) (status int, err error) {
+	conn, err := p.dial(ctx, "tcp", p.address.String())
+	if err != nil {
+		return 0, err
+	}
+	defer closeQuietly(conn)
+	unhook := context.AfterFunc(ctx, func() { closeQuietly(conn) })
+	defer unhook()
+	if p.Protocol == "HTTPS" {
+		if conn, err = handshake(ctx, conn); err != nil {
+			return 0, err
+		}
+	}
+	_, err = conn.Write([]byte("GET " + orElse(p.Path, "/") + " HTTP/1.1\r\nHost: " + p.address.String() +
+		"\r\nConnection: close\r\nUser-Agent: ELB-HealthChecker/2.0\r\nAccept-Encoding: gzip, compressed\r\n\r\n"))
+	if err != nil {
+		return 0, err
+	}
+	from := bufio.NewReader(conn)
+	for range maxInterim {
+		r, err := readResponse(from, "GET")
+		if err != nil {
+			return 0, err
+		}
+		if r.status >= 200 {
+			return r.status, nil
+		}
+	}
+	return 0, errMalformed
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// matcherCodes are the ranges of statuses that count as success.
+type matcherCodes [][2]int
+
+func (m matcherCodes) has(status int) bool {
+	for _, r := range m {
+		if status >= r[0] && status <= r[1] {
+			return true
+		}
+	}
+	return false
+}
+
+// parseMatcher reads "200", "200,202" or "200-299"; the empty string means 200.
+func parseMatcher(s string) (matcherCodes, error) {
+	var out matcherCodes
+	for part := range strings.SplitSeq(orElse(s, "200"), ",") {
+		from, to, isRange := strings.Cut(strings.TrimSpace(part), "-")
+		if !isRange {
+			to = from
+		}
+		a, errA := strconv.Atoi(from)
+		b, errB := strconv.Atoi(to)
+		if errA != nil || errB != nil {
+			return out, fmt.Errorf("matcher %q: want codes such as 200, 200,202 or 200-299", s)
+		}
+		out = append(out, [2]int{a, b})
+	}
+	return out, nil
+}

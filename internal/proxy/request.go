@@ -1,0 +1,307 @@
+package proxy
+
+import (
+	"bufio"
+	"errors"
+	"strings"
+)
+
+// request is the head of a client's request. It never changes once it is read.
+type request struct {
+	method  string
+	target  string // as sent: origin form, absolute form or *
+	version int    // 9, 10 or 11
+	fields  fields
+	size    int // bytes of the head
+
+	host  string // of the first Host field or of an absolute target, as sent
+	path  string // raw, without the query
+	query string // raw, without the question mark
+
+	body framing
+	// ambiguous is set when another parser might see other borders in this request (class Ambiguous of ELB
+	// "Desync mitigation mode"): it is served, then both connections are closed.
+	ambiguous bool
+}
+
+// refusal is why the load balancer answers a request by itself: its status.
+type refusal int
+
+func (r refusal) Error() string { return "refused with " + reason(int(r)) }
+
+// wantsKeepAlive says whether the client would send another request on this connection.
+func (r *request) wantsKeepAlive() bool {
+	switch r.version {
+	case 11:
+		return !r.fields.hasToken("Connection", "close")
+	case 10:
+		return r.fields.hasToken("Connection", "keep-alive")
+	}
+	return false
+}
+
+// upgrades says whether the client asks for another protocol on this connection.
+func (r *request) upgrades() bool {
+	_, named := r.fields.get("Upgrade")
+	return named && r.version == 11 && r.fields.hasToken("Connection", "upgrade")
+}
+
+// idempotent says whether sending the request twice does no harm (RFC 9110 section 9.2.2), and is possible.
+func (r *request) idempotent() bool {
+	switch r.method {
+	case "GET", "HEAD", "OPTIONS":
+		return r.body.empty()
+	}
+	return false
+}
+
+// readRequest reads and judges one request head. The error is a refusal when an answer is due, and the connection's own
+// error otherwise; the request then holds what could be read, if anything.
+func readRequest(from *bufio.Reader, into fields) (*request, error) {
+	h := headReader{from: from, total: maxRequestHeader}
+	r := &request{}
+	line, err := h.line(maxRequestLine)
+	for err == nil && line == "" { // RFC 9112 section 2.2: empty lines ahead of a request are skipped
+		line, err = h.line(maxRequestLine)
+	}
+	if errors.Is(err, errLineTooLong) {
+		return r, refusal(414) // what makes a request line long is its target
+	}
+	if err != nil {
+		return r, headTrouble(err)
+	}
+	if err := r.requestLine(line); err != nil {
+		return r, err
+	}
+	if r.version != 9 {
+		if r.fields, err = h.fields(into, r.headerLine); err != nil {
+			return r, headTrouble(err)
+		}
+	}
+	r.size = h.read
+	if err := r.locate(); err != nil {
+		return r, err
+	}
+	return r, r.frame()
+}
+
+func headTrouble(err error) error {
+	if errors.Is(err, errLineTooLong) || errors.Is(err, errHeadTooLong) || errors.Is(err, errMalformed) {
+		return refusal(400)
+	}
+	return err
+}
+
+// requestLine parses "METHOD target HTTP/1.1", or the "GET target" of HTTP/0.9.
+func (r *request) requestLine(line string) error {
+	method, rest, found := strings.Cut(line, " ")
+	if !found || !isToken(method) {
+		return refusal(400)
+	}
+	r.method, r.version = method, 9
+	r.target = rest
+	if i := strings.LastIndexByte(rest, ' '); i >= 0 {
+		version := rest[i+1:]
+		if !strings.HasPrefix(version, "HTTP/") {
+			return refusal(400)
+		}
+		r.target = rest[:i]
+		switch {
+		case version == "HTTP/1.0":
+			r.version = 10
+		case len(version) == 8 && strings.HasPrefix(version, "HTTP/1.") && version[7] >= '1' && version[7] <= '9':
+			r.version = 11
+		case len(version) == 8 && version[5] >= '2' && version[5] <= '9' && version[6] == '.':
+			r.version = 11
+			return refusal(505)
+		default:
+			r.version = 11
+			return refusal(400)
+		}
+	} else if method != "GET" {
+		return refusal(400)
+	}
+	if r.target == "" {
+		return refusal(400)
+	}
+	for i := 0; i < len(r.target); i++ {
+		switch c := r.target[i]; {
+		case c == 0, c == '\r':
+			return refusal(400)
+		case c < ' ', c == 0x7f:
+			r.ambiguous = true
+		}
+	}
+	return nil
+}
+
+// headerLine parses one line, letting through what the load balancer lets through: names need not be tokens.
+func (r *request) headerLine(line string) (field, error) {
+	if strings.ContainsAny(line, "\x00\r") {
+		return field{}, errMalformed
+	}
+	if line[0] == ' ' || line[0] == '\t' {
+		// A folded line is not joined to the one before: it counts as a name of its own
+		// (ELB "Troubleshoot your Application Load Balancers": "multi-line headers"). With a colon in it, it may
+		// hide a field from us or from the target.
+		r.ambiguous = true
+		name := strings.Trim(line, " \t")
+		if strings.ContainsAny(name, ": \t") || suspicious(name) {
+			return field{}, errMalformed
+		}
+		return field{name: name}, nil
+	}
+	name, value, found := strings.Cut(line, ":")
+	if !found || name == "" {
+		return field{}, errMalformed
+	}
+	for i := 0; i < len(name); i++ {
+		if name[i] <= ' ' || name[i] == 0x7f {
+			return field{}, errMalformed
+		}
+	}
+	if suspicious(name) {
+		r.ambiguous = true
+	}
+	return field{name, strings.Trim(value, " \t")}, nil
+}
+
+// suspicious says whether a name is not Content-Length or Transfer-Encoding but might be read as one.
+func suspicious(name string) bool {
+	if len(name) < 13 || tokenLetters(name) {
+		return false
+	}
+	var letters []byte
+	for i := 0; i < len(name); i++ {
+		if c := name[i] | 0x20; c >= 'a' && c <= 'z' {
+			letters = append(letters, c)
+		}
+	}
+	s := string(letters)
+	return s == "contentlength" || s == "transferencoding"
+}
+
+// tokenLetters says whether a name is nothing but the exact framing names, or has no chance to be like them.
+func tokenLetters(name string) bool {
+	if strings.EqualFold(name, "Content-Length") || strings.EqualFold(name, "Transfer-Encoding") {
+		return true
+	}
+	c := name[0] | 0x20
+	return c >= 'a' && c <= 'z' && c != 'c' && c != 't'
+}
+
+// locate finds host, path and query.
+func (r *request) locate() error {
+	r.path = r.target
+	hosts := 0
+	for i := range r.fields {
+		if strings.EqualFold(r.fields[i].name, "Host") {
+			if hosts == 0 {
+				r.host = r.fields[i].value
+			}
+			hosts++
+		}
+	}
+	switch {
+	case r.version == 11 && hosts == 0, r.method == "CONNECT":
+		return refusal(400)
+	case strings.ContainsAny(r.host, " \t/?#@,\\"):
+		return refusal(400)
+	}
+	if r.target[0] != '/' && r.target != "*" {
+		// Absolute form: its authority replaces the Host field (RFC 9112 section 3.2.2).
+		rest, ok := cutPrefixFold(r.target, "http://")
+		if !ok {
+			rest, ok = cutPrefixFold(r.target, "https://")
+		}
+		end := strings.IndexAny(rest, "/?")
+		if end < 0 {
+			end = len(rest)
+		}
+		if !ok || end == 0 || strings.ContainsAny(rest[:end], " \t#@,\\") {
+			return refusal(400)
+		}
+		r.host, r.path = rest[:end], rest[end:]
+		if !strings.HasPrefix(r.path, "/") {
+			r.path = "/" + r.path
+		}
+	}
+	r.path, r.query, _ = strings.Cut(r.path, "?")
+	return nil
+}
+
+// origin returns the target in origin form, as targets get it.
+func (r *request) origin() string {
+	s := r.target
+	if s[0] != '/' && s != "*" {
+		s = r.path
+		if strings.Contains(r.target, "?") {
+			s += "?" + r.query
+		}
+	}
+	return strings.ReplaceAll(s, " ", "%20") // SpaceInUri is acceptable, but a target need not see it
+}
+
+func cutPrefixFold(s, prefix string) (string, bool) {
+	if len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix) {
+		return s[len(prefix):], true
+	}
+	return s, false
+}
+
+// frame finds where the body ends and judges how sure that is: ELB "Desync mitigation mode", mode defensive.
+func (r *request) frame() error {
+	length, lengths := int64(-1), 0
+	encodings, chunked := 0, 0
+	for i := range r.fields {
+		f := &r.fields[i]
+		switch {
+		case strings.EqualFold(f.name, "Content-Length"):
+			n, ok := parseLength(f.value)
+			if !ok || length >= 0 && n != length {
+				return refusal(400) // BadContentLength, MultipleContentLength
+			}
+			length = n
+			lengths++
+		case strings.EqualFold(f.name, "Transfer-Encoding"):
+			encodings++
+			n, err := codings(f.value)
+			if err != nil {
+				return err
+			}
+			chunked += n
+		}
+	}
+	switch {
+	case chunked > 1, encodings > 0 && r.version != 11:
+		return refusal(400) // MultipleTransferEncodingChunked; HTTP/1.0 has no codings
+	case lengths > 1, lengths > 0 && encodings > 0:
+		r.ambiguous = true // DuplicateContentLength, BothTeClPresent
+	case (r.method == "GET" || r.method == "HEAD") && (length > 0 || encodings > 0):
+		r.ambiguous = true // UndefinedContentLengthSemantics, UndefinedTransferEncodingSemantics
+	}
+	switch {
+	case chunked == 1:
+		r.body = framing{chunked: true}
+	case length > 0:
+		r.body = framing{length: length}
+	}
+	return nil
+}
+
+// codings counts how often a Transfer-Encoding value says chunked. Other codings than it and identity are not
+// supported (501); chunked must come last.
+func codings(value string) (chunked int, err error) {
+	for part := range strings.SplitSeq(value, ",") {
+		part = strings.Trim(part, " \t")
+		switch {
+		case !isToken(part), chunked > 0 && !strings.EqualFold(part, "chunked"):
+			return 0, refusal(400) // BadTransferEncoding
+		case strings.EqualFold(part, "chunked"):
+			chunked++
+		case !strings.EqualFold(part, "identity"):
+			return 0, refusal(501)
+		}
+	}
+	return chunked, nil
+}
