@@ -62,24 +62,25 @@ type Step struct {
 	Needs  []int // indices of steps in the same plan, all smaller than this step's own
 }
 
-// Change is one field that an update changes. An empty side means that the field is absent there.
+// Change is one field that a step changes. An empty side means that the field is absent there.
 type Change struct{ Field, Before, After string }
 
-// Changes lists the fields that differ between Before and After, in the order of their fields.
+// Changes lists the fields that differ between Before and After, in the order of their fields; an empty field counts
+// as absent.
 func (s Step) Changes() []Change {
 	before, after := fields(s.Before), fields(s.After)
 	var changes []Change
 	for _, f := range before {
-		if i := slices.IndexFunc(after, f.sameName); i < 0 || after[i].Value != f.Value {
-			c := Change{Field: f.Name, Before: f.Value}
-			if i >= 0 {
-				c.After = after[i].Value
-			}
+		c := Change{Field: f.Name, Before: f.Value}
+		if i := slices.IndexFunc(after, f.sameName); i >= 0 {
+			c.After = after[i].Value
+		}
+		if c.Before != c.After {
 			changes = append(changes, c)
 		}
 	}
 	for _, f := range after {
-		if !slices.ContainsFunc(before, f.sameName) {
+		if !slices.ContainsFunc(before, f.sameName) && f.Value != "" {
 			changes = append(changes, Change{Field: f.Name, After: f.Value})
 		}
 	}
