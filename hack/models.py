@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""Cut the published AWS API models down to what local AWS serves.
+
+Usage: hack/models.py   (needs the botocore Python package)
+
+Writes internal/localaws/models/SERVICE.json: the listed operations and the shapes they reach, without documentation.
+The source is botocore's service-2.json files (Copyright Amazon.com, Inc. or its affiliates; Apache License 2.0).
+"""
+import gzip
+import json
+import os
+
+import botocore
+
+SERVICES = {
+    "elbv2": ("elbv2/2015-12-01", """
+        AddTags CreateListener CreateLoadBalancer CreateRule CreateTargetGroup DeleteListener DeleteLoadBalancer
+        DeleteRule DeleteTargetGroup DeregisterTargets DescribeAccountLimits DescribeCapacityReservation
+        DescribeListenerAttributes DescribeListenerCertificates DescribeListeners DescribeLoadBalancerAttributes
+        DescribeLoadBalancers DescribeRules DescribeSSLPolicies DescribeTags DescribeTargetGroupAttributes
+        DescribeTargetGroups DescribeTargetHealth ModifyListener ModifyListenerAttributes
+        ModifyLoadBalancerAttributes ModifyRule ModifyTargetGroup ModifyTargetGroupAttributes RegisterTargets
+        RemoveTags SetIpAddressType SetRulePriorities SetSecurityGroups SetSubnets
+        """),
+    "ec2": ("ec2/2016-11-15", """
+        AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress
+        CreateInternetGateway CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags CreateVpc
+        DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteTags DeleteVpc
+        DescribeAvailabilityZones DescribeInstances DescribeInternetGateways DescribeNetworkInterfaces
+        DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeTags
+        DescribeVpcs DetachInternetGateway DisassociateRouteTable ModifySubnetAttribute RevokeSecurityGroupEgress
+        RevokeSecurityGroupIngress RunInstances TerminateInstances
+        """),
+    "resourcegroupstaggingapi": ("resourcegroupstaggingapi/2017-01-26", "GetResources"),
+    "sts": ("sts/2011-06-15", "GetCallerIdentity"),
+}
+
+METADATA = ("apiVersion", "endpointPrefix", "jsonVersion", "protocol", "serviceId", "signingName", "targetPrefix",
+            "xmlNamespace")
+SHAPE = ("type", "enum", "min", "max", "pattern", "required", "flattened", "timestampFormat")
+MEMBER = ("shape", "locationName", "queryName", "flattened", "timestampFormat", "location", "xmlAttribute")
+
+
+def pick(source, keys):
+    return {k: source[k] for k in keys if k in source}
+
+
+def trim(model, operations):
+    out = {"metadata": pick(model["metadata"], METADATA), "operations": {}, "shapes": {}}
+    todo = []
+    for name in operations:
+        op = model["operations"][name]
+        out["operations"][name] = {k: pick(op[k], ("shape", "resultWrapper")) for k in ("input", "output") if k in op}
+        todo += [op[k]["shape"] for k in ("input", "output") if k in op]
+    while todo:
+        name = todo.pop()
+        if name in out["shapes"]:
+            continue
+        shape = model["shapes"][name]
+        kept = pick(shape, SHAPE)
+        if "members" in shape:
+            kept["members"] = {k: pick(m, MEMBER) for k, m in shape["members"].items()}
+            todo += [m["shape"] for m in shape["members"].values()]
+        for part in ("member", "key", "value"):
+            if part in shape:
+                kept[part] = pick(shape[part], MEMBER)
+                todo.append(shape[part]["shape"])
+        # EC2 checks its enumerations by hand, and its lists of instance types are megabytes.
+        if model["metadata"]["protocol"] == "ec2":
+            kept.pop("enum", None)
+        out["shapes"][name] = kept
+    return out
+
+
+def main():
+    data = os.path.join(os.path.dirname(botocore.__file__), "data")
+    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "internal", "localaws", "models")
+    for service, (path, operations) in SERVICES.items():
+        with gzip.open(os.path.join(data, path, "service-2.json.gz")) as f:
+            model = json.load(f)
+        with open(os.path.join(here, service + ".json"), "w") as f:
+            json.dump(trim(model, sorted(operations.split())), f, separators=(",", ":"), sort_keys=True)
+            f.write("\n")
+
+
+main()
