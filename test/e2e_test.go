@@ -246,7 +246,7 @@ func countedCalls(endpoint, method string) (map[string]int, error) {
 }
 
 // settle [QUIET]: waits until local AWS has seen no call for that long (2s unless told), for at most a minute.
-func settle(ts *testscript.TestScript, neg bool, args []string) {
+func settle(ts *testscript.TestScript, _ bool, args []string) {
 	quiet := 2 * time.Second
 	if len(args) > 0 {
 		var err error

@@ -71,13 +71,13 @@ func (b *backends) action(ref *networkingv1.IngressBackend, field string) lb.Act
 	id := lb.TargetGroupID(b.ingress.Namespace, b.ingress.Name, service.Name, port)
 	made, ok := b.made[id]
 	if !ok {
-		made = b.make(id, service.Name, port, field)
+		made = b.make(service.Name, port, field)
 		b.made[id] = made
 	}
 	return made.action
 }
 
-func (b *backends) make(id lb.ResourceID, name string, port lb.Port, field string) backend {
+func (b *backends) make(name string, port lb.Port, field string) backend {
 	service := b.objects.Service(b.ingress.Namespace, name)
 	if service == nil {
 		severity := lb.Partial
@@ -109,10 +109,12 @@ func (b *backends) make(id lb.ResourceID, name string, port lb.Port, field strin
 			"Make it a Service of type NodePort, or set "+annot.Prefix+"target-type: ip")
 		return backend{action: unavailable("Backend service has no node port")}
 	}
-	return b.targetGroup(id, service, port, servicePort, target, settings)
+	return b.targetGroup(service, port, target, settings)
 }
 
-func (b *backends) targetGroup(id lb.ResourceID, service *corev1.Service, port lb.Port, servicePort *corev1.ServicePort, target lb.Port, settings annot.TargetGroup) backend {
+// targetGroup makes the target group and binding of a Service port; target is where its targets receive.
+func (b *backends) targetGroup(service *corev1.Service, port, target lb.Port, settings annot.TargetGroup) backend {
+	id := lb.TargetGroupID(b.ingress.Namespace, b.ingress.Name, service.Name, port)
 	number := uint16(1) // where the target port is a name, each target is registered with its own number
 	if target.Name == "" {
 		number = uint16(target.Number)

@@ -67,14 +67,14 @@ func className(objects *kube.Objects, ingress *networkingv1.Ingress) string {
 }
 
 func inClass(objects *kube.Objects, ingress *networkingv1.Ingress, name string) ownership {
-	invalid := func(field, value, problem, fix string) ownership {
+	invalid := func(problem, fix string) ownership {
 		return ownership{verdicts: []lb.Verdict{{
-			Object: object(ingress), Severity: lb.Refused, Reason: lb.InvalidClass, Field: field, Value: value, Problem: problem, Fix: fix,
+			Object: object(ingress), Severity: lb.Refused, Reason: lb.InvalidClass, Field: "spec.ingressClassName", Value: name, Problem: problem, Fix: fix,
 		}}}
 	}
 	class := objects.IngressClass(name)
 	if class == nil {
-		return invalid("spec.ingressClassName", name, "there is no such IngressClass", "Create it, or name one that exists")
+		return invalid("there is no such IngressClass", "Create it, or name one that exists")
 	}
 	if class.Spec.Controller != Controller {
 		return ownership{}
@@ -84,16 +84,16 @@ func inClass(objects *kube.Objects, ingress *networkingv1.Ingress, name string) 
 		return ownership{ours: true}
 	}
 	if ref.APIGroup == nil || *ref.APIGroup != elbv2api.GroupVersion.Group || ref.Kind != "IngressClassParams" {
-		return invalid("spec.ingressClassName", name, fmt.Sprintf("the class's spec.parameters refer to a %s, which are no parameters of ours", ref.Kind),
+		return invalid(fmt.Sprintf("the class's spec.parameters refer to a %s, which are no parameters of ours", ref.Kind),
 			"Let them refer to an IngressClassParams of "+elbv2api.GroupVersion.Group)
 	}
 	params := objects.IngressClassParams(ref.Name)
 	if params == nil {
-		return invalid("spec.ingressClassName", name, fmt.Sprintf("the class's parameters, IngressClassParams %s, do not exist", ref.Name),
+		return invalid(fmt.Sprintf("the class's parameters, IngressClassParams %s, do not exist", ref.Name),
 			"Create them, or remove spec.parameters from the class")
 	}
 	if problem := namespaceRefused(objects, ingress.Namespace, params.Spec.NamespaceSelector); problem != "" {
-		return invalid("spec.ingressClassName", name, problem, "Label the namespace as the selector wants, or use another class")
+		return invalid(problem, "Label the namespace as the selector wants, or use another class")
 	}
 	return ownership{ours: true, params: params}
 }

@@ -30,7 +30,7 @@ type text struct{ strings.Builder }
 
 func (t *text) line(depth int, format string, args ...any) {
 	t.WriteString(strings.Repeat("  ", depth))
-	fmt.Fprintf(t, format, args...)
+	t.WriteString(fmt.Sprintf(format, args...))
 	t.WriteByte('\n')
 }
 
