@@ -29,6 +29,13 @@ func Diff(have, want []Resource) []Step {
 	return Order(steps, have)
 }
 
+// Follower is a wanted resource that cannot be made before something else is gone. Such a deletion does not wait for
+// everything that is made, only for what does not depend on any such deletion.
+type Follower interface {
+	Resource
+	Follows() []ID
+}
+
 // Order sorts steps and fills in what each needs. have is used to find which deletion takes an owned resource along.
 // It panics on a cycle of references, which only a bug in an engine's lowering can make.
 func Order(steps []Step, have []Resource) []Step {
@@ -43,15 +50,26 @@ func Order(steps []Step, have []Resource) []Step {
 		}
 	}
 	needs := make([][]int, len(steps))
-	for i, s := range steps {
-		if s.Verb == Delete {
-			for _, j := range makes {
+	early := map[int]bool{}
+	for _, i := range makes {
+		for _, ref := range steps[i].After.Refs() {
+			if j, ok := makes[ref]; ok && j != i {
 				needs[i] = append(needs[i], j)
 			}
-			continue
 		}
-		for _, ref := range s.After.Refs() {
-			if j, ok := makes[ref]; ok && j != i {
+		if f, ok := steps[i].After.(Follower); ok {
+			for _, id := range f.Follows() {
+				if j, ok := deletes[id]; ok {
+					needs[i] = append(needs[i], j)
+					early[j] = true
+				}
+			}
+		}
+	}
+	late := dependants(needs, early)
+	for _, i := range deletes {
+		for _, j := range makes {
+			if !early[i] || !late[j] {
 				needs[i] = append(needs[i], j)
 			}
 		}
@@ -68,6 +86,20 @@ func Order(steps []Step, have []Resource) []Step {
 		}
 	}
 	return topological(steps, needs)
+}
+
+// dependants are the steps that need one of these, directly or not.
+func dependants(needs [][]int, of map[int]bool) map[int]bool {
+	found := map[int]bool{}
+	for grown := true; grown; {
+		grown = false
+		for i, list := range needs {
+			if !found[i] && slices.ContainsFunc(list, func(j int) bool { return of[j] || found[j] }) {
+				found[i], grown = true, true
+			}
+		}
+	}
+	return found
 }
 
 // goesWithOwner says whether some owner of r goes too, so that r needs no step of its own.

@@ -1,0 +1,274 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/sluicehq/sluice/internal/lb"
+	"github.com/sluicehq/sluice/internal/plan"
+)
+
+// renameFix is what a person can do when a load balancer's name belongs to somebody else.
+const renameFix = "Give the load balancer another name, or delete that one"
+
+func (p performer) loadBalancer(ctx context.Context, verb plan.Verb, want LoadBalancer) error {
+	if verb == plan.Delete {
+		return p.deleteLoadBalancer(ctx, want)
+	}
+	groups, err := p.groupIDs(want.SecurityGroups)
+	if err != nil {
+		return err
+	}
+	row, exists := p.mirror.loadBalancerNamed(p.plan.Stack, want.Name)
+	if !exists {
+		if row, err = p.makeLoadBalancer(ctx, want, groups); err != nil {
+			return err
+		}
+	}
+	err = p.updateLoadBalancer(ctx, row, want, groups)
+	if isCode(err, "LoadBalancerNotFound") {
+		p.mirror.dropLoadBalancer(row.ARN)
+	}
+	return err
+}
+
+// makeLoadBalancer creates a load balancer or takes the one of that name that has our tags. CreateLoadBalancer answers
+// with an existing one that has the same settings, whoever made it; so a name that a user gave is looked up before.
+func (p performer) makeLoadBalancer(ctx context.Context, want LoadBalancer, groups []string) (loadBalancer, error) {
+	if want.Name != want.expected {
+		row, found, err := p.adopt(ctx, want, nil)
+		if found || err != nil {
+			return row, err
+		}
+	}
+	row, err := p.api.createLoadBalancer(ctx, want, groups, p.tracking(want.Resource).with(want.Tags))
+	if isCode(err, "DuplicateLoadBalancerName") {
+		row, found, adoptErr := p.adopt(ctx, want, err)
+		if !found && adoptErr == nil {
+			adoptErr = err
+		}
+		return row, adoptErr
+	}
+	if err != nil {
+		return loadBalancer{}, p.explainGroups(ctx, err, groups)
+	}
+	p.mirror.write(func(now time.Time) { p.mirror.loadBalancers.put(row.ARN, row, now) })
+	return row, nil
+}
+
+// adopt takes the load balancer of the wanted name into the mirror, with its listeners and rules, when it has our tags.
+func (p performer) adopt(ctx context.Context, want LoadBalancer, cause error) (row loadBalancer, found bool, err error) {
+	b, err := p.api.loadBalancerNamed(ctx, want.Name)
+	if err != nil || b == nil {
+		return loadBalancer{}, false, err
+	}
+	arn := deref(b.LoadBalancerArn)
+	tagged, err := p.api.tagsOf(ctx, []string{arn})
+	if err != nil {
+		return loadBalancer{}, true, err
+	}
+	if !p.isOurs(tagged[arn], want.Resource) {
+		return loadBalancer{}, true, foreign(cause, "load balancer", want.Name, arn, renameFix)
+	}
+	row = loadBalancerRow(*b, tagged[arn])
+	p.mirror.write(func(now time.Time) { p.mirror.loadBalancers.put(arn, row, now) })
+	if err := p.refreshListeners(ctx, arn); err != nil {
+		return loadBalancer{}, true, err
+	}
+	if row.Scheme != want.Scheme || row.Type != want.Type {
+		return loadBalancer{}, true, fmt.Errorf("aws: load balancer %s turned up with scheme %s; planned again", want.Name, row.Scheme)
+	}
+	return row, true, nil
+}
+
+// explainGroups forgets security groups that AWS says are not there, so that the next plan makes them again.
+func (p performer) explainGroups(ctx context.Context, err error, groups []string) error {
+	if !isCode(err, "InvalidSecurityGroup", "InvalidGroup.NotFound") {
+		return err
+	}
+	for _, id := range groups {
+		if _, readErr := p.rereadSecurityGroup(ctx, id); readErr != nil {
+			return errors.Join(readErr, fmt.Errorf("aws: security groups of a load balancer: %s", answerText(err)))
+		}
+	}
+	return err
+}
+
+func (p performer) updateLoadBalancer(ctx context.Context, row loadBalancer, want LoadBalancer, groups []string) error {
+	edit := func(change func(*loadBalancer)) {
+		p.mirror.write(func(now time.Time) {
+			if row, ok := p.mirror.loadBalancers.rows[row.ARN]; ok {
+				change(&row)
+				p.mirror.loadBalancers.put(row.ARN, row, now)
+			}
+		})
+	}
+	set, gone := tagChanges(row.Tags.ours(p.options.Cluster, p.options.ExternalTags), want.Tags)
+	if err := p.api.setTags(ctx, row.ARN, set, gone); err != nil {
+		return err
+	}
+	edit(func(b *loadBalancer) { b.Tags = b.Tags.changed(set, gone) })
+	groups = slices.Sorted(slices.Values(groups))
+	if !slices.Equal(row.SecurityGroups, groups) {
+		if err := p.api.setSecurityGroups(ctx, row.ARN, groups); err != nil {
+			return p.explainGroups(ctx, err, groups)
+		}
+		edit(func(b *loadBalancer) { b.SecurityGroups = groups })
+	}
+	if !slices.Equal(row.Subnets, want.Subnets) {
+		if err := p.api.setSubnets(ctx, row.ARN, want.Subnets); err != nil {
+			return err
+		}
+		edit(func(b *loadBalancer) { b.Subnets = want.Subnets })
+	}
+	if row.IPAddressType != want.IPAddressType {
+		if err := p.api.setIPAddressType(ctx, row.ARN, want.IPAddressType); err != nil {
+			return err
+		}
+		edit(func(b *loadBalancer) { b.IPAddressType = want.IPAddressType })
+	}
+	return nil
+}
+
+// deleteLoadBalancer deletes it, protected or not: the objects that asked for it are gone, and deletes always work.
+func (p performer) deleteLoadBalancer(ctx context.Context, have LoadBalancer) error {
+	err := p.api.deleteLoadBalancer(ctx, have.arn)
+	if isProtected(err) {
+		if err := p.api.unprotect(ctx, have.arn); err != nil {
+			return err
+		}
+		err = p.api.deleteLoadBalancer(ctx, have.arn)
+	}
+	if err != nil && !isNotFound(err) {
+		return err
+	}
+	p.mirror.dropLoadBalancer(have.arn)
+	return nil
+}
+
+func (p performer) listener(ctx context.Context, verb plan.Verb, want Listener) error {
+	if verb == plan.Delete {
+		err := p.api.deleteListener(ctx, want.arn)
+		if err != nil && !isNotFound(err) {
+			return err
+		}
+		p.mirror.dropListener(want.arn)
+		return nil
+	}
+	balancer, ok := p.mirror.loadBalancerNamed(p.plan.Stack, want.LoadBalancer.Name)
+	if !ok {
+		return fmt.Errorf("aws: load balancer %s is gone; it is made again by the next plan", want.LoadBalancer.Name)
+	}
+	resolved, err := p.resolved(want.Default)
+	if err != nil {
+		return err
+	}
+	row, exists := p.mirror.listenerAt(p.plan.Stack, balancer.ARN, want.Port)
+	if !exists {
+		if row, err = p.makeListener(ctx, balancer.ARN, want, sdkActions(resolved)); err != nil {
+			return p.explain(ctx, err, balancer.ARN, "", resolved)
+		}
+	}
+	if row.Protocol != want.Protocol || row.Default.String() != resolved.String() {
+		changed, err := p.api.modifyListener(ctx, row.ARN, want, sdkActions(resolved))
+		if err != nil {
+			return p.explain(ctx, err, balancer.ARN, row.ARN, resolved)
+		}
+		row = listenerRow(changed, row.Tags)
+		p.mirror.write(func(now time.Time) { p.mirror.listeners.put(row.ARN, row, now) })
+	}
+	set, gone := tagChanges(row.Tags.ours(p.options.Cluster, p.options.ExternalTags), want.Tags)
+	if err := p.api.setTags(ctx, row.ARN, set, gone); err != nil {
+		return p.explain(ctx, err, balancer.ARN, row.ARN, action{})
+	}
+	row.Tags = row.Tags.changed(set, gone)
+	p.mirror.write(func(now time.Time) { p.mirror.listeners.put(row.ARN, row, now) })
+	return nil
+}
+
+func (p performer) makeListener(ctx context.Context, balancer string, want Listener, actions []elbtypes.Action) (listener, error) {
+	var row listener
+	t := p.tracking(lb.ResourceID(fmt.Sprint(want.Port))).with(want.Tags)
+	err := p.waiting(ctx, p.patience(want.follows), func() (err error) {
+		row, err = p.api.createListener(ctx, balancer, want, actions, t)
+		return err
+	}, "TargetGroupAssociationLimit")
+	if isCode(err, "DuplicateListener") {
+		if readErr := p.refreshListeners(ctx, balancer); readErr != nil {
+			return listener{}, readErr
+		}
+		found, ok := p.mirror.listenerAt(p.plan.Stack, balancer, want.Port)
+		if !ok {
+			return listener{}, foreign(err, "listener", want.ID().Name, balancer,
+				"Delete the listener at this port; it was made by others")
+		}
+		return found, nil
+	}
+	if err != nil {
+		return listener{}, err
+	}
+	p.mirror.write(func(now time.Time) { p.mirror.listeners.put(row.ARN, row, now) })
+	return row, nil
+}
+
+// patience is how long a target group may still count as used by a load balancer that just went.
+func (p performer) patience(follows []plan.ID) time.Duration {
+	if len(follows) == 0 {
+		return 0
+	}
+	return shortWait
+}
+
+// explain writes through what an error tells about what is gone, so that the next plan sees it.
+func (p performer) explain(ctx context.Context, err error, balancer, listener string, a action) error {
+	switch errorCode(err) {
+	case "LoadBalancerNotFound":
+		p.mirror.dropLoadBalancer(balancer)
+	case "ListenerNotFound":
+		p.mirror.dropListener(listener)
+	case "TargetGroupNotFound":
+		var arns []string
+		for _, g := range a.Forward {
+			arns = append(arns, g.Group)
+		}
+		found, readErr := inBatches(ctx, arns, p.api.targetGroupsByARN)
+		if readErr != nil {
+			return readErr
+		}
+		for _, arn := range without(arns, found, func(g elbtypes.TargetGroup) string { return deref(g.TargetGroupArn) }) {
+			p.forgetTargetGroup(arn)
+		}
+	}
+	return err
+}
+
+// refreshListeners reads the listeners of a load balancer with their rules and tags.
+func (p performer) refreshListeners(ctx context.Context, balancer string) error {
+	listeners, rules, err := p.reader.children(ctx, balancer)
+	if err != nil {
+		return err
+	}
+	tagged, err := p.api.tagsOf(ctx, raw{listeners: listeners, rules: rules}.arns())
+	if err != nil {
+		return err
+	}
+	p.mirror.write(func(now time.Time) {
+		for _, l := range listeners {
+			row := listenerRow(l, tagged[deref(l.ListenerArn)])
+			if _, _, ours := row.Tags.owner(p.options.Cluster); ours {
+				p.mirror.listeners.put(row.ARN, row, now)
+			}
+		}
+		for _, r := range rules {
+			if row, ok := ruleRow(r, tagged[deref(r.RuleArn)]); ok {
+				p.mirror.rules.put(row.ARN, row, now)
+			}
+		}
+	})
+	return nil
+}

@@ -1,0 +1,309 @@
+package aws
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/sluicehq/sluice/internal/lb"
+)
+
+// Between the SDK's structures and rows. Rows made from a creating answer and from a describing one are equal.
+
+func loadBalancerRow(b elbtypes.LoadBalancer, t tags) loadBalancer {
+	row := loadBalancer{
+		ARN: aws.ToString(b.LoadBalancerArn), Name: aws.ToString(b.LoadBalancerName),
+		DNSName: aws.ToString(b.DNSName), ZoneID: aws.ToString(b.CanonicalHostedZoneId), VPC: aws.ToString(b.VpcId),
+		Type: lb.Type(b.Type), Scheme: lb.Scheme(b.Scheme), IPAddressType: lb.IPAddressType(b.IpAddressType),
+		SecurityGroups: slices.Sorted(slices.Values(b.SecurityGroups)), Tags: t,
+	}
+	if b.State != nil {
+		row.State = string(b.State.Code)
+	}
+	row.Subnets = zoneSubnets(b.AvailabilityZones)
+	return row
+}
+
+func zoneSubnets(zones []elbtypes.AvailabilityZone) []string {
+	var ids []string
+	for _, z := range zones {
+		ids = append(ids, aws.ToString(z.SubnetId))
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func listenerRow(l elbtypes.Listener, t tags) listener {
+	return listener{
+		ARN: aws.ToString(l.ListenerArn), LoadBalancer: aws.ToString(l.LoadBalancerArn),
+		Port: uint16(aws.ToInt32(l.Port)), Protocol: lb.Protocol(l.Protocol),
+		Default: actionRow(l.DefaultActions), Tags: t,
+	}
+}
+
+// ruleRow makes a row of a rule; ok is false for a listener's default rule, which belongs to the listener.
+func ruleRow(r elbtypes.Rule, t tags) (row rule, ok bool) {
+	priority, err := strconv.Atoi(aws.ToString(r.Priority))
+	if err != nil {
+		return rule{}, false
+	}
+	row = rule{
+		ARN: aws.ToString(r.RuleArn), Listener: listenerOf(aws.ToString(r.RuleArn)), Priority: priority,
+		Action: actionRow(r.Actions), Tags: t,
+	}
+	for _, c := range r.Conditions {
+		row.Conditions = append(row.Conditions, conditionRow(c))
+	}
+	row.Conditions = sortedConditions(row.Conditions)
+	if len(r.Transforms) > 0 {
+		row.Transforms = jsonText(r.Transforms)
+	}
+	return row, true
+}
+
+// listenerOf derives a listener's ARN from that of one of its rules.
+func listenerOf(ruleARN string) string {
+	head, _, _ := cutLast(ruleARN, "/")
+	return strings.Replace(head, ":listener-rule/", ":listener/", 1)
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+func actionRow(list []elbtypes.Action) action {
+	if len(list) != 1 {
+		return action{Other: jsonText(list)}
+	}
+	a := list[0]
+	switch {
+	case a.Type == elbtypes.ActionTypeEnumForward && a.ForwardConfig != nil:
+		var groups []weighted
+		for _, g := range a.ForwardConfig.TargetGroups {
+			groups = append(groups, weighted{aws.ToString(g.TargetGroupArn), int(aws.ToInt32(g.Weight))})
+		}
+		return forwardTo(groups)
+	case a.Type == elbtypes.ActionTypeEnumForward:
+		return forwardTo([]weighted{{aws.ToString(a.TargetGroupArn), 1}})
+	case a.Type == elbtypes.ActionTypeEnumFixedResponse && a.FixedResponseConfig != nil:
+		status, _ := strconv.Atoi(aws.ToString(a.FixedResponseConfig.StatusCode))
+		return respondWith(lb.FixedResponse{
+			StatusCode: status, ContentType: aws.ToString(a.FixedResponseConfig.ContentType),
+			Body: aws.ToString(a.FixedResponseConfig.MessageBody),
+		})
+	case a.Type == elbtypes.ActionTypeEnumRedirect && a.RedirectConfig != nil:
+		r := a.RedirectConfig
+		status, _ := strconv.Atoi(strings.TrimPrefix(string(r.StatusCode), "HTTP_"))
+		return redirectTo(lb.Redirect{
+			Protocol: aws.ToString(r.Protocol), Host: aws.ToString(r.Host), Port: aws.ToString(r.Port),
+			Path: aws.ToString(r.Path), Query: aws.ToString(r.Query), StatusCode: status,
+		})
+	default:
+		return action{Other: jsonText(list)}
+	}
+}
+
+// sdkActions is the reverse; target groups must be ARNs.
+func sdkActions(a action) []elbtypes.Action {
+	switch {
+	case a.Forward != nil:
+		config := &elbtypes.ForwardActionConfig{}
+		for _, g := range a.Forward {
+			config.TargetGroups = append(config.TargetGroups, elbtypes.TargetGroupTuple{
+				TargetGroupArn: aws.String(g.Group), Weight: aws.Int32(int32(g.Weight)),
+			})
+		}
+		return []elbtypes.Action{{Type: elbtypes.ActionTypeEnumForward, ForwardConfig: config}}
+	case a.Redirect != lb.Redirect{}:
+		return []elbtypes.Action{{Type: elbtypes.ActionTypeEnumRedirect, RedirectConfig: &elbtypes.RedirectActionConfig{
+			Protocol: text(a.Redirect.Protocol), Host: text(a.Redirect.Host), Port: text(a.Redirect.Port),
+			Path: text(a.Redirect.Path), Query: text(a.Redirect.Query),
+			StatusCode: elbtypes.RedirectActionStatusCodeEnum("HTTP_" + strconv.Itoa(a.Redirect.StatusCode)),
+		}}}
+	default:
+		return []elbtypes.Action{{Type: elbtypes.ActionTypeEnumFixedResponse, FixedResponseConfig: &elbtypes.FixedResponseActionConfig{
+			StatusCode: aws.String(strconv.Itoa(a.Fixed.StatusCode)), ContentType: text(a.Fixed.ContentType),
+			MessageBody: text(a.Fixed.Body),
+		}}}
+	}
+}
+
+func conditionRow(c elbtypes.RuleCondition) lb.Condition {
+	field := lb.ConditionField(aws.ToString(c.Field))
+	switch {
+	case field == lb.HostHeader && c.HostHeaderConfig != nil && len(c.HostHeaderConfig.RegexValues) == 0:
+		return lb.Condition{Field: field, Values: c.HostHeaderConfig.Values}
+	case field == lb.PathPattern && c.PathPatternConfig != nil && len(c.PathPatternConfig.RegexValues) == 0:
+		return lb.Condition{Field: field, Values: c.PathPatternConfig.Values}
+	case (field == lb.HostHeader || field == lb.PathPattern) && len(c.Values) > 0:
+		return lb.Condition{Field: field, Values: c.Values}
+	default:
+		// What the model cannot say: it equals no wanted condition.
+		return lb.Condition{Field: field, Values: []string{jsonText(c)}}
+	}
+}
+
+func sdkConditions(list []lb.Condition) []elbtypes.RuleCondition {
+	var out []elbtypes.RuleCondition
+	for _, c := range list {
+		condition := elbtypes.RuleCondition{Field: aws.String(string(c.Field))}
+		switch c.Field {
+		case lb.HostHeader:
+			condition.HostHeaderConfig = &elbtypes.HostHeaderConditionConfig{Values: c.Values}
+		case lb.PathPattern:
+			condition.PathPatternConfig = &elbtypes.PathPatternConditionConfig{Values: c.Values}
+		}
+		out = append(out, condition)
+	}
+	return out
+}
+
+func targetGroupRow(g elbtypes.TargetGroup, t tags) targetGroup {
+	row := targetGroup{
+		ARN: aws.ToString(g.TargetGroupArn), Name: aws.ToString(g.TargetGroupName), VPC: aws.ToString(g.VpcId),
+		TargetType: lb.TargetType(g.TargetType), Protocol: lb.Protocol(g.Protocol),
+		ProtocolVersion: lb.ProtocolVersion(aws.ToString(g.ProtocolVersion)),
+		Port:            uint16(aws.ToInt32(g.Port)), IPAddressType: lb.IPAddressType(g.IpAddressType),
+		HealthCheck: lb.HealthCheck{
+			Protocol: lb.Protocol(g.HealthCheckProtocol), Path: aws.ToString(g.HealthCheckPath),
+			Interval:           time.Duration(aws.ToInt32(g.HealthCheckIntervalSeconds)) * time.Second,
+			Timeout:            time.Duration(aws.ToInt32(g.HealthCheckTimeoutSeconds)) * time.Second,
+			HealthyThreshold:   int(aws.ToInt32(g.HealthyThresholdCount)),
+			UnhealthyThreshold: int(aws.ToInt32(g.UnhealthyThresholdCount)),
+		},
+		Tags: t,
+	}
+	if port, err := strconv.ParseUint(aws.ToString(g.HealthCheckPort), 10, 16); err == nil {
+		row.HealthCheck.Port = lb.HealthCheckPort(port)
+	}
+	if g.Matcher != nil {
+		row.HealthCheck.Matcher = orElse(aws.ToString(g.Matcher.HttpCode), aws.ToString(g.Matcher.GrpcCode))
+	}
+	return row
+}
+
+// matcher is the wire form of the codes that count as healthy.
+func matcher(g TargetGroup) *elbtypes.Matcher {
+	switch {
+	case g.HealthCheck.Matcher == "":
+		return nil
+	case g.ProtocolVersion == "GRPC":
+		return &elbtypes.Matcher{GrpcCode: aws.String(g.HealthCheck.Matcher)}
+	default:
+		return &elbtypes.Matcher{HttpCode: aws.String(g.HealthCheck.Matcher)}
+	}
+}
+
+func securityGroupRow(g ec2types.SecurityGroup) securityGroup {
+	row := securityGroup{
+		ID: aws.ToString(g.GroupId), Name: aws.ToString(g.GroupName), Description: aws.ToString(g.Description),
+		VPC: aws.ToString(g.VpcId), Tags: ec2Tags(g.Tags),
+	}
+	for _, p := range g.IpPermissions {
+		one := permission{Protocol: aws.ToString(p.IpProtocol), From: aws.ToInt32(p.FromPort), To: aws.ToInt32(p.ToPort)}
+		for _, r := range p.IpRanges {
+			from := one
+			from.CIDR = aws.ToString(r.CidrIp)
+			row.Ingress = append(row.Ingress, from)
+		}
+		for _, r := range p.Ipv6Ranges {
+			from := one
+			from.CIDR6 = aws.ToString(r.CidrIpv6)
+			row.Ingress = append(row.Ingress, from)
+		}
+		for _, r := range p.PrefixListIds {
+			from := one
+			from.PrefixList = aws.ToString(r.PrefixListId)
+			row.Ingress = append(row.Ingress, from)
+		}
+		for _, r := range p.UserIdGroupPairs {
+			from := one
+			from.Group, from.GroupOwner = aws.ToString(r.GroupId), aws.ToString(r.UserId)
+			row.Ingress = append(row.Ingress, from)
+		}
+	}
+	slices.SortFunc(row.Ingress, permission.compare)
+	return row
+}
+
+// sdkPermissions is one IpPermission for each permission.
+func sdkPermissions(list []permission) []ec2types.IpPermission {
+	var out []ec2types.IpPermission
+	for _, p := range list {
+		one := ec2types.IpPermission{IpProtocol: aws.String(p.Protocol)}
+		if p.Protocol != "-1" {
+			one.FromPort, one.ToPort = aws.Int32(p.From), aws.Int32(p.To)
+		}
+		switch {
+		case p.CIDR != "":
+			one.IpRanges = []ec2types.IpRange{{CidrIp: aws.String(p.CIDR)}}
+		case p.CIDR6 != "":
+			one.Ipv6Ranges = []ec2types.Ipv6Range{{CidrIpv6: aws.String(p.CIDR6)}}
+		case p.PrefixList != "":
+			one.PrefixListIds = []ec2types.PrefixListId{{PrefixListId: aws.String(p.PrefixList)}}
+		default:
+			one.UserIdGroupPairs = []ec2types.UserIdGroupPair{{GroupId: aws.String(p.Group), UserId: text(p.GroupOwner)}}
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+func elbTags(list []elbtypes.Tag) tags {
+	t := tags{}
+	for _, tag := range list {
+		t[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
+	}
+	return t
+}
+
+func ec2Tags(list []ec2types.Tag) tags {
+	t := tags{}
+	for _, tag := range list {
+		t[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
+	}
+	return t
+}
+
+func sdkELBTags(list []lb.Tag) []elbtypes.Tag {
+	var out []elbtypes.Tag
+	for _, t := range list {
+		out = append(out, elbtypes.Tag{Key: aws.String(t.Key), Value: aws.String(t.Value)})
+	}
+	return out
+}
+
+func sdkEC2Tags(list []lb.Tag) []ec2types.Tag {
+	var out []ec2types.Tag
+	for _, t := range list {
+		out = append(out, ec2types.Tag{Key: aws.String(t.Key), Value: aws.String(t.Value)})
+	}
+	return out
+}
+
+func text(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func isIPv6(cidr string) bool { return strings.Contains(cidr, ":") }
+
+// jsonText prints what the model cannot say. Marshalling plain SDK structures does not fail.
+func jsonText(v any) string {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data)
+}

@@ -1,0 +1,248 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/sluicehq/sluice/internal/engine"
+	"github.com/sluicehq/sluice/internal/lb"
+	"github.com/sluicehq/sluice/internal/plan"
+)
+
+// defaultParallel is how many steps of one plan run at a time.
+const defaultParallel = 8
+
+// settleTime is how long after a change AWS's listings may still show what was before it. An audit leaves alone what
+// was written through within this time before it began.
+const settleTime = 30 * time.Second
+
+// Options configure an Engine.
+type Options struct {
+	Cluster  string // the cluster's name, value of its tags; required
+	Region   string // required unless Config has it
+	VPCID    string // the VPC that load balancers and targets live in; required
+	Config   aws.Config
+	Logger   *slog.Logger                                     // for audits; none by default
+	Now      func() time.Time                                 // time.Now by default
+	Sleep    func(ctx context.Context, d time.Duration) error // waits, or returns early with the context's error
+	Parallel int                                              // steps of one plan at a time; 8 by default
+	// ExternalTags are tag keys that somebody else manages: they are neither changed nor removed.
+	ExternalTags []string
+}
+
+func (o Options) withDefaults() Options {
+	if o.Region != "" {
+		o.Config.Region = o.Region
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Sleep == nil {
+		o.Sleep = sleep
+	}
+	if o.Parallel == 0 {
+		o.Parallel = defaultParallel
+	}
+	return o
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Engine is the AWS engine. See the package comment for what it guarantees.
+type Engine struct {
+	options  Options
+	settings settings
+	api      api
+	reader   reader
+	mirror   *mirror
+	network  *network
+	targets  *targets
+
+	auditing sync.Mutex // one reading of everything at a time
+	backend  sync.Mutex // the shared security group is made and removed by one step at a time
+}
+
+var (
+	_ engine.Engine  = (*Engine)(nil)
+	_ engine.Targets = (*Engine)(nil)
+)
+
+// New returns an engine that knows nothing yet and has made no call: Load comes next.
+func New(o Options) (*Engine, error) {
+	if o.Cluster == "" || o.VPCID == "" {
+		return nil, errors.New("aws: the cluster's name and the VPC's id must be given")
+	}
+	o = o.withDefaults()
+	if o.Config.Region == "" {
+		return nil, errors.New("aws: the region must be given")
+	}
+	api := newAPI(o.Config)
+	return &Engine{
+		options:  o,
+		settings: settings{cluster: o.Cluster, externalTags: o.ExternalTags},
+		api:      api,
+		reader:   reader{api: api, cluster: o.Cluster, vpc: o.VPCID},
+		mirror:   newMirror(o.Cluster, o.Now),
+		network:  &network{api: api, vpc: o.VPCID, now: o.Now},
+		targets:  newTargets(),
+	}, nil
+}
+
+// Load fills the mirror from AWS. Nothing can be planned before it succeeded once.
+func (e *Engine) Load(ctx context.Context) error {
+	_, err := e.refreshAll(ctx)
+	return err
+}
+
+// Audit reads everything again and returns the stacks for which AWS differs from what the mirror had, sorted, so that
+// they are planned anew. What was changed through this engine meanwhile, or shortly before, is left as the mirror has
+// it. The picture of the VPC is read again when it is needed next.
+func (e *Engine) Audit(ctx context.Context) ([]lb.StackID, error) {
+	changed, err := e.refreshAll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e.network.forget()
+	if len(changed) > 0 {
+		e.options.Logger.Info("AWS differs from what was known", "stacks", changed)
+	}
+	return changed, nil
+}
+
+func (e *Engine) refreshAll(ctx context.Context) ([]lb.StackID, error) {
+	e.auditing.Lock()
+	defer e.auditing.Unlock()
+	since := e.options.Now().Add(-settleTime)
+	fresh, err := e.reader.read(ctx, e.mirror.arns())
+	if err != nil {
+		return nil, fmt.Errorf("aws: read what cluster %s has: %w", e.options.Cluster, err)
+	}
+	return e.mirror.merge(fresh, since), nil
+}
+
+// Provisioning looks at the load balancers that were not active yet when last seen, and returns the stacks for which
+// that changed, sorted. It makes no call when there are none.
+func (e *Engine) Provisioning(ctx context.Context) ([]lb.StackID, error) {
+	arns := e.mirror.provisioning()
+	found, err := inBatches(ctx, arns, e.api.loadBalancersByARN)
+	if err != nil {
+		return nil, err
+	}
+	changed := map[lb.StackID]bool{}
+	e.mirror.write(func(now time.Time) {
+		for _, b := range found {
+			known, ok := e.mirror.loadBalancers.rows[deref(b.LoadBalancerArn)]
+			if !ok || b.State == nil || string(b.State.Code) == known.State {
+				continue
+			}
+			known.State = string(b.State.Code)
+			e.mirror.loadBalancers.put(known.ARN, known, now)
+			changed[e.mirror.loadBalancers.stackOf(known)] = true
+		}
+	})
+	return slices.Sorted(maps.Keys(changed)), nil
+}
+
+// Features are those of the Application Load Balancer that this engine has so far.
+func (e *Engine) Features() lb.Features { return lb.Features{lb.InstanceTargetsFeature} }
+
+// Plan returns the steps from what the mirror has of a stack to what is wanted. It reads the VPC's subnets where a load
+// balancer is new or names its subnets, unless they are known.
+func (e *Engine) Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdict, error) {
+	if !e.mirror.isLoaded() {
+		return plan.Plan{}, nil, errors.New("aws: nothing was loaded yet")
+	}
+	v := e.mirror.view(want.ID)
+	subnets := map[lb.ResourceID][]string{}
+	var verdicts []lb.Verdict
+	for _, b := range want.LoadBalancers {
+		row, exists := e.settings.existing(b, v)
+		if exists && len(b.Subnets.IDsOrNames) == 0 && len(b.Subnets.Tags) == 0 {
+			subnets[b.ID] = row.Subnets
+			continue
+		}
+		ids, problem, err := e.network.subnetsFor(ctx, e.options.Cluster, b)
+		if err != nil {
+			return plan.Plan{}, nil, fmt.Errorf("aws: find subnets for %s: %w", b.Name, err)
+		}
+		if problem != nil {
+			verdicts = append(verdicts, problem.verdicts(want.Members, b.Subnets)...)
+		}
+		subnets[b.ID] = ids
+	}
+	if len(verdicts) > 0 {
+		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(verdicts), nil
+	}
+	return e.planWith(want, v, subnets)
+}
+
+// planWith plans with subnets resolved.
+func (e *Engine) planWith(want lb.Stack, v view, subnets map[lb.ResourceID][]string) (plan.Plan, []lb.Verdict, error) {
+	lowered := lower(e.settings, want, v, subnets)
+	if len(lowered.verdicts) > 0 {
+		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(lowered.verdicts), nil
+	}
+	have, haveRules := inventoryOf(e.settings, v)
+	if v.Backend != nil && (wantsBackend(want) || !v.BackendNeeded) {
+		have = append(have, backendGroup(e.settings, v, nil))
+	}
+	e.mirror.choose(want.ID, choice{backend: wantsBackend(want), names: lowered.names})
+	return plan.Plan{Stack: want.ID, Steps: diff(have, haveRules, lowered)}, nil, nil
+}
+
+// Apply performs a plan of Plan.
+func (e *Engine) Apply(ctx context.Context, p plan.Plan) plan.Result {
+	return plan.Run(ctx, p, performer{Engine: e, plan: p}, e.options.Parallel)
+}
+
+// Observe tells what the mirror has of a stack.
+func (e *Engine) Observe(stack lb.StackID) lb.Observed {
+	v, chosen := e.mirror.view(stack), e.mirror.choiceOf(stack)
+	observed := lb.Observed{TargetGroups: map[lb.ResourceID]lb.TargetGroupRef{}}
+	seen := map[lb.ResourceID]int{}
+	for _, b := range v.LoadBalancers {
+		_, id, _ := b.Tags.owner(e.options.Cluster)
+		o := lb.ObservedLoadBalancer{
+			ID: id, DNSName: b.DNSName, ZoneID: b.ZoneID,
+			Active: b.State == "active" || b.State == "active_impaired",
+		}
+		i, twice := seen[id]
+		switch {
+		case !twice:
+			seen[id] = len(observed.LoadBalancers)
+			observed.LoadBalancers = append(observed.LoadBalancers, o)
+		case chosen.names[id] == b.Name:
+			observed.LoadBalancers[i] = o // the other one is about to go
+		}
+	}
+	for _, g := range v.TargetGroups {
+		_, id, _ := g.Tags.owner(e.options.Cluster)
+		if _, twice := observed.TargetGroups[id]; !twice || chosen.names[id] == g.Name {
+			observed.TargetGroups[id] = lb.TargetGroupRef(g.ARN)
+		}
+	}
+	return observed
+}
+
+// Stacks lists the stacks that have a load balancer, target group or security group in the mirror.
+func (e *Engine) Stacks() []lb.StackID { return e.mirror.stacksWithSomething() }

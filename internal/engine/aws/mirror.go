@@ -1,0 +1,378 @@
+package aws
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sluicehq/sluice/internal/lb"
+)
+
+// table holds the rows of one kind by ARN or id, and remembers when each was last written through, so that an audit
+// whose answers are older leaves it alone.
+type table[V any] struct {
+	rows    map[string]V
+	written map[string]time.Time // also for rows that were removed
+	stacks  map[lb.StackID]map[string]struct{}
+	stackOf func(V) lb.StackID
+}
+
+func newTable[V any](stackOf func(V) lb.StackID) table[V] {
+	return table[V]{
+		rows: map[string]V{}, written: map[string]time.Time{},
+		stacks: map[lb.StackID]map[string]struct{}{}, stackOf: stackOf,
+	}
+}
+
+func (t *table[V]) put(key string, row V, at time.Time) {
+	t.set(key, row)
+	t.written[key] = at
+}
+
+func (t *table[V]) remove(key string, at time.Time) {
+	t.unset(key)
+	t.written[key] = at
+}
+
+func (t *table[V]) set(key string, row V) {
+	t.unset(key)
+	t.rows[key] = row
+	stack := t.stackOf(row)
+	if t.stacks[stack] == nil {
+		t.stacks[stack] = map[string]struct{}{}
+	}
+	t.stacks[stack][key] = struct{}{}
+}
+
+func (t *table[V]) unset(key string) {
+	row, ok := t.rows[key]
+	if !ok {
+		return
+	}
+	delete(t.rows, key)
+	stack := t.stackOf(row)
+	delete(t.stacks[stack], key)
+	if len(t.stacks[stack]) == 0 {
+		delete(t.stacks, stack)
+	}
+}
+
+// of lists the rows of a stack, in order of their keys.
+func (t *table[V]) of(stack lb.StackID) []V {
+	rows := make([]V, 0, len(t.stacks[stack]))
+	for _, key := range slices.Sorted(maps.Keys(t.stacks[stack])) {
+		rows = append(rows, t.rows[key])
+	}
+	return rows
+}
+
+// merge makes the table equal to fresh, except where it was written through at or after since: there the table knows
+// better. It adds the stacks of all rows that changed to the set.
+func (t *table[V]) merge(fresh map[string]V, since time.Time, changed map[lb.StackID]bool) {
+	newer := func(key string) bool {
+		at, ok := t.written[key]
+		return ok && !at.Before(since)
+	}
+	for key, row := range maps.Clone(t.rows) {
+		if _, still := fresh[key]; !still && !newer(key) {
+			changed[t.stackOf(row)] = true
+			t.unset(key)
+		}
+	}
+	for key, row := range fresh {
+		old, known := t.rows[key]
+		if newer(key) || known && reflect.DeepEqual(old, row) {
+			continue
+		}
+		if known {
+			changed[t.stackOf(old)] = true
+		}
+		changed[t.stackOf(row)] = true
+		t.set(key, row)
+	}
+	maps.DeleteFunc(t.written, func(_ string, at time.Time) bool { return at.Before(since) })
+}
+
+// mirror is what AWS has of ours. It is safe for concurrent use; rows given out are never changed.
+type mirror struct {
+	cluster string
+	now     func() time.Time
+
+	mu             sync.Mutex
+	loaded         bool
+	loadBalancers  table[loadBalancer]
+	listeners      table[listener]
+	rules          table[rule] // foreign rules, seen on a conflict, belong to stack ""
+	targetGroups   table[targetGroup]
+	securityGroups table[securityGroup] // the backend security group belongs to stack ""
+	chosen         map[lb.StackID]choice
+}
+
+// choice is what the latest plan of a stack decided that others must know.
+type choice struct {
+	backend bool                     // it wants the backend security group
+	names   map[lb.ResourceID]string // physical names of its load balancers and target groups
+}
+
+func newMirror(cluster string, now func() time.Time) *mirror {
+	owner := func(t tags) lb.StackID {
+		stack, _, _ := t.owner(cluster)
+		return stack
+	}
+	return &mirror{
+		cluster: cluster, now: now, chosen: map[lb.StackID]choice{},
+		loadBalancers:  newTable(func(r loadBalancer) lb.StackID { return owner(r.Tags) }),
+		listeners:      newTable(func(r listener) lb.StackID { return owner(r.Tags) }),
+		rules:          newTable(func(r rule) lb.StackID { return owner(r.Tags) }),
+		targetGroups:   newTable(func(r targetGroup) lb.StackID { return owner(r.Tags) }),
+		securityGroups: newTable(func(r securityGroup) lb.StackID { return owner(r.Tags) }),
+	}
+}
+
+// write changes the mirror under its lock.
+func (m *mirror) write(change func(now time.Time)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change(m.now())
+}
+
+// inventory is one whole reading of AWS, by ARN or id.
+type inventory struct {
+	loadBalancers  map[string]loadBalancer
+	listeners      map[string]listener
+	rules          map[string]rule
+	targetGroups   map[string]targetGroup
+	securityGroups map[string]securityGroup
+}
+
+// merge takes a reading that began at since and returns the stacks for which something changed, sorted.
+func (m *mirror) merge(fresh inventory, since time.Time) []lb.StackID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	changed := map[lb.StackID]bool{}
+	m.loadBalancers.merge(fresh.loadBalancers, since, changed)
+	m.listeners.merge(fresh.listeners, since, changed)
+	m.rules.merge(fresh.rules, since, changed)
+	m.targetGroups.merge(fresh.targetGroups, since, changed)
+	m.securityGroups.merge(fresh.securityGroups, since, changed)
+	m.loaded = true
+	delete(changed, "")
+	return slices.Sorted(maps.Keys(changed))
+}
+
+// view is what lowering sees of the mirror: one stack, at one moment.
+type view struct {
+	LoadBalancers  []loadBalancer
+	Listeners      []listener
+	Rules          []rule // also foreign ones of these listeners
+	TargetGroups   []targetGroup
+	SecurityGroups []securityGroup
+	Backend        *securityGroup // the cluster's backend security group, if it exists
+	BackendNeeded  bool           // by another stack
+}
+
+func (m *mirror) view(stack lb.StackID) view {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v := view{
+		LoadBalancers:  m.loadBalancers.of(stack),
+		TargetGroups:   m.targetGroups.of(stack),
+		SecurityGroups: m.securityGroups.of(stack),
+	}
+	for _, l := range m.listeners.of(stack) {
+		if _, ok := m.loadBalancers.rows[l.LoadBalancer]; ok {
+			v.Listeners = append(v.Listeners, l)
+		}
+	}
+	for _, r := range append(m.rules.of(stack), m.rules.of("")...) {
+		if l, ok := m.listeners.rows[r.Listener]; ok && slices.ContainsFunc(v.Listeners, func(o listener) bool { return o.ARN == l.ARN }) {
+			v.Rules = append(v.Rules, r)
+		}
+	}
+	v.Backend = m.backend()
+	v.BackendNeeded = m.backendNeeded(stack)
+	return v
+}
+
+// backend finds the cluster's backend security group; the caller holds the lock.
+func (m *mirror) backend() *securityGroup {
+	for _, g := range m.securityGroups.of("") {
+		if g.Tags.isBackend(m.cluster) {
+			return &g
+		}
+	}
+	return nil
+}
+
+// backendNeeded says whether a stack other than this one uses or wants the backend security group; the caller holds
+// the lock.
+func (m *mirror) backendNeeded(but lb.StackID) bool {
+	for stack, c := range m.chosen {
+		if stack != but && c.backend {
+			return true
+		}
+	}
+	group := m.backend()
+	if group == nil {
+		return false
+	}
+	for _, b := range m.loadBalancers.rows {
+		if m.loadBalancers.stackOf(b) != but && slices.Contains(b.SecurityGroups, group.ID) {
+			return true
+		}
+	}
+	return false
+}
+
+// stacksWithSomething lists the stacks of all rows, sorted.
+func (m *mirror) stacksWithSomething() []lb.StackID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := map[lb.StackID]bool{}
+	for stack := range m.loadBalancers.stacks {
+		all[stack] = true
+	}
+	for stack := range m.targetGroups.stacks {
+		all[stack] = true
+	}
+	for stack := range m.securityGroups.stacks {
+		all[stack] = true
+	}
+	delete(all, "")
+	return slices.Sorted(maps.Keys(all))
+}
+
+// dropLoadBalancer forgets a load balancer with its listeners and their rules, as AWS deletes them together.
+func (m *mirror) dropLoadBalancer(arn string) {
+	m.write(func(now time.Time) {
+		row, ok := m.loadBalancers.rows[arn]
+		m.loadBalancers.remove(arn, now)
+		if !ok {
+			return
+		}
+		for _, l := range m.listeners.of(m.loadBalancers.stackOf(row)) {
+			if l.LoadBalancer == arn {
+				m.removeListener(l, now)
+			}
+		}
+	})
+}
+
+func (m *mirror) dropListener(arn string) {
+	m.write(func(now time.Time) {
+		if l, ok := m.listeners.rows[arn]; ok {
+			m.removeListener(l, now)
+		}
+	})
+}
+
+// removeListener forgets a listener with its rules; the caller holds the lock.
+func (m *mirror) removeListener(l listener, now time.Time) {
+	m.listeners.remove(l.ARN, now)
+	for _, r := range append(m.rules.of(m.listeners.stackOf(l)), m.rules.of("")...) {
+		if r.Listener == l.ARN {
+			m.rules.remove(r.ARN, now)
+		}
+	}
+}
+
+// arns lists what ELBv2 knows by ARN.
+func (m *mirror) arns() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var arns []string
+	for _, keys := range []func(func(string) bool){
+		maps.Keys(m.loadBalancers.rows), maps.Keys(m.listeners.rows), maps.Keys(m.rules.rows), maps.Keys(m.targetGroups.rows),
+	} {
+		arns = slices.AppendSeq(arns, keys)
+	}
+	return arns
+}
+
+// provisioning lists the load balancers that are not active yet, sorted by ARN.
+func (m *mirror) provisioning() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var arns []string
+	for arn, b := range m.loadBalancers.rows {
+		if b.State == "provisioning" {
+			arns = append(arns, arn)
+		}
+	}
+	slices.Sort(arns)
+	return arns
+}
+
+func (m *mirror) isLoaded() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.loaded
+}
+
+func (m *mirror) choose(stack lb.StackID, c choice) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !c.backend && len(c.names) == 0 {
+		delete(m.chosen, stack)
+		return
+	}
+	m.chosen[stack] = c
+}
+
+func (m *mirror) choiceOf(stack lb.StackID) choice {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.chosen[stack]
+}
+
+// Lookups by physical name, within a stack.
+
+func (m *mirror) loadBalancerNamed(stack lb.StackID, name string) (loadBalancer, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return find(m.loadBalancers.of(stack), func(b loadBalancer) bool { return b.Name == name })
+}
+
+func (m *mirror) targetGroupNamed(stack lb.StackID, name string) (targetGroup, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return find(m.targetGroups.of(stack), func(g targetGroup) bool { return g.Name == name })
+}
+
+func (m *mirror) securityGroupNamed(stack lb.StackID, name string) (securityGroup, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return find(m.securityGroups.of(stack), func(g securityGroup) bool { return g.Name == name })
+}
+
+func (m *mirror) backendGroup() (securityGroup, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if g := m.backend(); g != nil {
+		return *g, true
+	}
+	return securityGroup{}, false
+}
+
+func (m *mirror) backendInUse(but lb.StackID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.backendNeeded(but)
+}
+
+// listenerAt finds the listener of a load balancer by port.
+func (m *mirror) listenerAt(stack lb.StackID, balancer string, port uint16) (listener, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return find(m.listeners.of(stack), func(l listener) bool { return l.LoadBalancer == balancer && l.Port == port })
+}
+
+func find[V any](rows []V, is func(V) bool) (V, bool) {
+	if i := slices.IndexFunc(rows, is); i >= 0 {
+		return rows[i], true
+	}
+	var none V
+	return none, false
+}

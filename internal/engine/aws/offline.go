@@ -1,0 +1,57 @@
+package aws
+
+import (
+	"context"
+	"errors"
+
+	"github.com/sluicehq/sluice/internal/engine"
+	"github.com/sluicehq/sluice/internal/lb"
+	"github.com/sluicehq/sluice/internal/plan"
+)
+
+// Subnets that an offline plan cannot know.
+const discoveredAtApply = "discovered at apply"
+
+// errOffline is the outcome of every step of an offline plan.
+var errOffline = errors.New("aws: planned without access to AWS, so it cannot be applied")
+
+// offline plans against an empty mirror. Subnets stay symbolic.
+type offline struct{ *Engine }
+
+// NewOffline returns an engine that makes no call: its plans show what would be made where nothing is there yet, and
+// are not applied. Of the options it needs Cluster only.
+func NewOffline(o Options) engine.Engine {
+	o = o.withDefaults()
+	e := &Engine{
+		options:  o,
+		settings: settings{cluster: o.Cluster, externalTags: o.ExternalTags},
+		mirror:   newMirror(o.Cluster, o.Now),
+		targets:  newTargets(),
+	}
+	return offline{e}
+}
+
+// Plan is as the engine's own, with subnets as they are named, or else "discovered at apply".
+func (o offline) Plan(_ context.Context, want lb.Stack) (plan.Plan, []lb.Verdict, error) {
+	subnets := map[lb.ResourceID][]string{}
+	for _, b := range want.LoadBalancers {
+		switch {
+		case len(b.Subnets.IDsOrNames) > 0:
+			subnets[b.ID] = b.Subnets.IDsOrNames
+		case len(b.Subnets.Tags) > 0:
+			subnets[b.ID] = []string{b.Subnets.String() + ", " + discoveredAtApply}
+		default:
+			subnets[b.ID] = []string{discoveredAtApply}
+		}
+	}
+	return o.planWith(want, o.mirror.view(want.ID), subnets)
+}
+
+// Apply fails every step.
+func (o offline) Apply(_ context.Context, p plan.Plan) plan.Result {
+	var result plan.Result
+	for _, s := range p.Steps {
+		result.Steps = append(result.Steps, plan.StepResult{Step: s, Err: errOffline})
+	}
+	return result
+}

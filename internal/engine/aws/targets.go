@@ -1,0 +1,144 @@
+package aws
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/sluicehq/sluice/internal/lb"
+)
+
+// targetBatch is how many targets one RegisterTargets or DeregisterTargets call takes.
+const targetBatch = 200
+
+// targets remembers what is registered, by target group ARN. A group is worked by one call at a time, so that no answer
+// overwrites a newer one.
+type targets struct {
+	mu     sync.Mutex
+	groups map[string]*registration
+}
+
+type registration struct {
+	mu    sync.Mutex
+	known bool
+	set   map[lb.Target]struct{}
+}
+
+func newTargets() *targets { return &targets{groups: map[string]*registration{}} }
+
+// of returns the registration of a group, locked.
+func (t *targets) of(arn string) *registration {
+	t.mu.Lock()
+	r, ok := t.groups[arn]
+	if !ok {
+		r = &registration{}
+		t.groups[arn] = r
+	}
+	t.mu.Unlock()
+	r.mu.Lock()
+	return r
+}
+
+// start notes that a group was just made and has no targets.
+func (t *targets) start(arn string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.groups[arn] = &registration{known: true, set: map[lb.Target]struct{}{}}
+}
+
+func (t *targets) drop(arn string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.groups, arn)
+}
+
+// Registered returns the targets of a group, sorted, reading them once.
+func (e *Engine) Registered(ctx context.Context, group lb.TargetGroupRef) (found []lb.Target, exists bool, err error) {
+	r := e.targets.of(string(group))
+	defer r.mu.Unlock()
+	if !r.known {
+		read, err := e.api.registered(ctx, string(group))
+		if isCode(err, "TargetGroupNotFound") {
+			e.forgetTargetGroup(string(group))
+			return nil, false, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		r.known, r.set = true, map[lb.Target]struct{}{}
+		for _, t := range read {
+			r.set[t] = struct{}{}
+		}
+	}
+	return slices.SortedFunc(maps.Keys(r.set), compareTargets), true, nil
+}
+
+// Register adds targets, 200 a call. Where AWS refuses some, the others are registered, and the error names those.
+func (e *Engine) Register(ctx context.Context, group lb.TargetGroupRef, list []lb.Target) error {
+	r := e.targets.of(string(group))
+	defer r.mu.Unlock()
+	add := list
+	if r.known {
+		add = slices.DeleteFunc(slices.Clone(list), func(t lb.Target) bool {
+			_, already := r.set[t]
+			return already
+		})
+	}
+	var errs []error
+	for batch := range slices.Chunk(add, targetBatch) {
+		errs = append(errs, e.registerSome(ctx, r, string(group), batch))
+	}
+	return errors.Join(errs...)
+}
+
+// registerSome registers a batch. A batch with a target that AWS refuses is halved until that one stands alone.
+func (e *Engine) registerSome(ctx context.Context, r *registration, group string, batch []lb.Target) error {
+	err := e.api.registerTargets(ctx, group, batch)
+	switch {
+	case err == nil:
+		for _, t := range batch {
+			if r.known {
+				r.set[t] = struct{}{}
+			}
+		}
+		return nil
+	case isCode(err, "TargetGroupNotFound"):
+		e.forgetTargetGroup(group)
+		return err
+	case !isCode(err, "InvalidTarget"):
+		return judged(err)
+	case len(batch) == 1:
+		return blockedBy(err, lb.CloudRefused, targetText(batch[0]), "AWS does not take the target: "+answerText(err),
+			"Check that it is running, in the load balancer's VPC, and known to AWS by this id or address")
+	}
+	half := len(batch) / 2
+	return errors.Join(e.registerSome(ctx, r, group, batch[:half]), e.registerSome(ctx, r, group, batch[half:]))
+}
+
+// Deregister removes targets, 200 a call.
+func (e *Engine) Deregister(ctx context.Context, group lb.TargetGroupRef, list []lb.Target) error {
+	r := e.targets.of(string(group))
+	defer r.mu.Unlock()
+	for batch := range slices.Chunk(list, targetBatch) {
+		err := e.api.deregisterTargets(ctx, string(group), batch)
+		if isCode(err, "TargetGroupNotFound") {
+			e.forgetTargetGroup(string(group))
+			return nil
+		}
+		if err != nil && !isCode(err, "InvalidTarget") {
+			return judged(fmt.Errorf("aws: deregister %d targets: %w", len(batch), err))
+		}
+		for _, t := range batch {
+			delete(r.set, t)
+		}
+	}
+	return nil
+}
+
+func compareTargets(a, b lb.Target) int {
+	return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Port, b.Port))
+}
