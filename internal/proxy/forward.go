@@ -54,6 +54,7 @@ func (c *clientConn) forward(r *request, a *arrival, t *target) bool {
 			if killed {
 				return false
 			}
+			t.blame("cannot connect to a target", err)
 			return c.answerFailure(r, a, connectStatus(c, err))
 		}
 		x := exchange{c: c, r: r, a: a, t: t, tc: tc}
@@ -127,6 +128,7 @@ func (x *exchange) run() (reuse, keep, again bool) {
 		if x.retries() {
 			return false, false, true
 		}
+		x.t.blame("cannot send a request to a target", err)
 		return false, x.c.answerFailure(x.r, x.a, 502), false
 	}
 	x.uploaded = make(chan struct{})
@@ -137,7 +139,7 @@ func (x *exchange) run() (reuse, keep, again bool) {
 		if x.retries() && x.r.idempotent() && !x.clientTrouble() {
 			return false, false, true
 		}
-		return false, x.fail(), false
+		return false, x.fail(err), false
 	}
 	if resp.status == 101 {
 		x.stopUpload()
@@ -260,7 +262,7 @@ func (x *exchange) clientTrouble() bool {
 }
 
 // fail answers for an exchange that got no answer, or half of a small one.
-func (x *exchange) fail() bool {
+func (x *exchange) fail(err error) bool {
 	status := 502
 	switch phase := x.phase.Load(); {
 	case phase == aborted:
@@ -271,6 +273,9 @@ func (x *exchange) fail() bool {
 		status = 408
 	case x.c.expired.Load():
 		status = 504
+	}
+	if status >= 500 {
+		x.t.blame("no good answer from a target", err)
 	}
 	phase := x.phase.Load()
 	keep := x.c.keeps(x.r, x.a.front) && !x.c.expired.Load() && (phase == sent || phase == received)
@@ -337,7 +342,7 @@ func (x *exchange) deliver(resp *response) (reuse, keep, again bool) {
 	switch {
 	case err == nil:
 	case errors.As(err, &source) && !w.began:
-		return false, x.fail(), false
+		return false, x.fail(err), false
 	default:
 		reset(x.c.raw) // the client must not take what it has for the whole
 		return false, false, false

@@ -161,12 +161,13 @@ func (s *Server) drain(t *target) {
 		description: "Target deregistration is in progress",
 	}
 	g.draining = append(g.draining, t)
-	delay := g.config.DeregistrationDelay
+	delay, cut := g.config.DeregistrationDelay, true
 	if !g.used && t.inflight.Load() == 0 {
-		delay = 0
+		// A request that began under the previous rules may still come; it is not to be cut off.
+		delay, cut = 0, false
 	}
 	epoch := t.health.epoch
-	t.health.stopTimer = s.clock.AfterFunc(delay, func() { s.drained(t, epoch) })
+	t.health.stopTimer = s.clock.AfterFunc(delay, func() { s.drained(t, epoch, cut) })
 }
 
 // leave keeps new requests from a draining target. In-flight ones go on, and their connections close after them.
@@ -176,8 +177,8 @@ func (s *Server) leave(t *target) {
 	}
 }
 
-// drained ends a target whose deregistration delay is over: what is still in flight there gets 502.
-func (s *Server) drained(t *target, epoch int) {
+// drained ends a target whose deregistration delay is over: with cut, what is still in flight there gets 502.
+func (s *Server) drained(t *target, epoch int, cut bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := t.group
@@ -186,6 +187,9 @@ func (s *Server) drained(t *target, epoch int) {
 		return
 	}
 	g.draining = slices.Delete(g.draining, i, i+1)
+	if !cut {
+		return
+	}
 	if n := t.inflight.Load(); n > 0 {
 		s.log.Info("deregistration delay over, ending requests", "group", g.id, "target", t.key.ID, "port", t.key.Port, "requests", n)
 	}

@@ -384,3 +384,12 @@ func neverDial(begun chan<- struct{}) dialFunc {
 		return nil, ctx.Err()
 	}
 }
+
+func newTLSServer(t testing.TB, handler http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server
+}

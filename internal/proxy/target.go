@@ -132,6 +132,11 @@ func (t *target) dial(ctx context.Context, dog *watchdog) (*targetConn, error) {
 	return c, nil
 }
 
+// blame leaves a line for whoever wonders about a 502 or 504. There may be one for each request, so it is for debugging.
+func (t *target) blame(what string, err error) {
+	t.server.log.Debug(what, "group", t.group.id, "target", t.key.ID, "address", t.address, "error", err)
+}
+
 // handshake speaks TLS to a target. Certificates of targets are not validated (ELB "Target groups for your Application
 // Load Balancers": "Application Load Balancers do not validate certificates on targets").
 func handshake(ctx context.Context, tcp net.Conn) (net.Conn, error) {
