@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,8 +14,10 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/sluicehq/sluice/internal/compile"
+	"github.com/sluicehq/sluice/internal/engine/aws"
 	"github.com/sluicehq/sluice/internal/kube"
 	"github.com/sluicehq/sluice/internal/lb"
+	"github.com/sluicehq/sluice/internal/plan"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden sections of testdata")
@@ -26,7 +29,7 @@ var options = compile.Options{
 }
 
 // A case is a text archive: a comment saying what holds and why, *.yaml files in, and the sections model and verdicts
-// out. -update rewrites the sections.
+// out; a case that has the section plan.aws also shows the plan for an empty AWS account. -update rewrites the sections.
 func TestCases(t *testing.T) {
 	files, err := filepath.Glob("testdata/*/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -42,12 +45,16 @@ func TestCases(t *testing.T) {
 				t.Error("a case opens with a sentence on why it matters")
 			}
 			contents, malformed := read(t, archive)
-			got := sections(compile.Compile(kube.New(contents), options), malformed)
+			stacks := compile.Compile(kube.New(contents), options)
+			got := sections(stacks, malformed)
 			for seed := range uint64(3) {
 				shuffled := sections(compile.Compile(kube.New(shuffle(contents, seed)), options), malformed)
 				if diff := cmp.Diff(got, shuffled); diff != "" {
 					t.Errorf("the order of objects matters:\n%s", diff)
 				}
+			}
+			if hasFile(archive, "plan.aws") {
+				got["plan.aws"] = planned(t, stacks)
 			}
 			if *update {
 				rewrite(t, file, archive, got)
@@ -104,6 +111,28 @@ func sections(stacks []compile.Compiled, malformed []lb.Verdict) map[string]stri
 	return out
 }
 
+func hasFile(archive *txtar.Archive, name string) bool {
+	return slices.ContainsFunc(archive.Files, func(f txtar.File) bool { return f.Name == name })
+}
+
+func planned(t *testing.T, stacks []compile.Compiled) string {
+	offline := aws.NewOffline(aws.Options{Cluster: options.Cluster})
+	var out strings.Builder
+	for _, s := range stacks {
+		if s.Held {
+			continue
+		}
+		p, verdicts, err := offline.Plan(t.Context(), s.Stack)
+		if err != nil || len(verdicts) > 0 {
+			t.Fatal(err, verdicts)
+		}
+		if err := plan.Print(&out, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out.String()
+}
+
 func shuffle(c kube.Contents, seed uint64) kube.Contents {
 	r := rand.New(rand.NewPCG(seed, 1))
 	c.Ingresses = shuffled(r, c.Ingresses)
@@ -125,7 +154,7 @@ func rewrite(t *testing.T, file string, archive *txtar.Archive, got map[string]s
 			out.Files = append(out.Files, f)
 		}
 	}
-	for _, name := range []string{"model", "verdicts"} {
+	for _, name := range []string{"model", "verdicts", "plan.aws"} {
 		if text, ok := got[name]; ok {
 			out.Files = append(out.Files, txtar.File{Name: name, Data: []byte(text)})
 		}

@@ -77,12 +77,16 @@ type Port struct {
 	Name   string
 }
 
-// String is the number or the name.
+// String is the number or the name. A number of 0 is a node port of a Service that is only planned.
 func (p Port) String() string {
-	if p.Name != "" {
+	switch {
+	case p.Name != "":
 		return p.Name
+	case p.Number == 0:
+		return "assigned by Kubernetes"
+	default:
+		return strconv.Itoa(int(p.Number))
 	}
-	return strconv.Itoa(int(p.Number))
 }
 
 // Target is one target of a target group, as it is registered.

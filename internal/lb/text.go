@@ -81,7 +81,7 @@ func (t *text) securityGroup(g SecurityGroup) {
 
 func (t *text) targetGroup(g TargetGroup) {
 	t.line(1, "target-group %s %s", g.ID, g.Name)
-	t.line(2, "%s %s %s port %d %s", g.TargetType, g.Protocol, g.ProtocolVersion, g.Port, g.IPAddressType)
+	t.line(2, "%s %s %s port %s %s", g.TargetType, g.Protocol, g.ProtocolVersion, Port{Number: int32(g.Port)}, g.IPAddressType)
 	t.line(2, "health-check %s", g.HealthCheck)
 	t.tags(2, g.Tags)
 	t.from(2, "from", g.From)

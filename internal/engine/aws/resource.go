@@ -283,8 +283,8 @@ func (g TargetGroup) ID() plan.ID { return targetGroupID(g.Name) }
 // Fields are what CreateTargetGroup is given.
 func (g TargetGroup) Fields() []plan.Field {
 	return append([]plan.Field{
-		{Name: "targets", Value: fmt.Sprintf("%s %s %s port %d %s",
-			g.TargetType, g.Protocol, g.ProtocolVersion, g.Port, g.IPAddressType)},
+		{Name: "targets", Value: fmt.Sprintf("%s %s %s port %s %s",
+			g.TargetType, g.Protocol, g.ProtocolVersion, lb.Port{Number: int32(g.Port)}, g.IPAddressType)},
 		{Name: "health-check", Value: g.HealthCheck.String()},
 	}, tagFields(g.Tags)...)
 }
