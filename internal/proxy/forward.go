@@ -235,7 +235,9 @@ type phaseWriter struct{ x *exchange }
 func (w phaseWriter) Write(p []byte) (int, error) {
 	w.x.phase.CompareAndSwap(receiving, sending)
 	n, err := w.x.tc.Write(p)
-	w.x.phase.CompareAndSwap(sending, receiving)
+	if err == nil {
+		w.x.phase.CompareAndSwap(sending, receiving)
+	}
 	return n, err
 }
 

@@ -45,6 +45,28 @@ func TestForward(t *testing.T) {
 	}
 }
 
+// Heads as large as they may be pass, both ways.
+func TestLargeHeads(t *testing.T) {
+	r := newRig(t, Options{})
+	r.forwardTo(httpTarget(t, "a", func(w http.ResponseWriter, req *http.Request) {
+		for i, v := range req.Header.Values("X-Large") {
+			if i < 2 {
+				w.Header().Add("X-Large", v)
+			}
+		}
+		_, _ = fmt.Fprint(w, len(req.Header.Values("X-Large")))
+	}))
+	r.apply()
+	large := "X-Large: " + strings.Repeat("x", 15000) + "\r\n"
+	c := r.dialClient()
+	for range 2 {
+		c.send("GET / HTTP/1.1\r\nHost: h\r\n" + strings.Repeat(large, 4) + "\r\n")
+		if got := c.read("GET"); got.body != "4" || len(got.Header.Values("X-Large")) != 2 {
+			t.Fatal(got.Status, got.body)
+		}
+	}
+}
+
 // CL+TE in one request: the target sees one reading of it, chunked, and both connections close, so whatever was to be
 // smuggled is not a request to anybody.
 func TestSmugglingFormsCloseBothSides(t *testing.T) {
@@ -264,13 +286,15 @@ func TestMalformedChunks(t *testing.T) {
 // The target closes a kept connection: no request is lost, and none is sent twice.
 func TestKeptConnectionClosedByTarget(t *testing.T) {
 	r := newRig(t, Options{})
-	closes := make(chan struct{})
+	closes, closed := make(chan struct{}), make(chan struct{}, 99)
 	seen := make(chan string, 99)
 	r.forwardTo(rawTarget(t, func(conn net.Conn, from *bufio.Reader) {
 		head := readHead(from)
 		seen <- head[:strings.IndexByte(head, ' ')]
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 		<-closes
+		closeQuietly(conn)
+		closed <- struct{}{}
 	}))
 	r.apply()
 	for i := range 20 {
@@ -280,6 +304,7 @@ func TestKeptConnectionClosedByTarget(t *testing.T) {
 			t.Fatal(got)
 		}
 		closes <- struct{}{}
+		receive(t, closed, "the connection closes")
 	}
 	close(closes)
 	if len(seen) > 0 {
@@ -338,6 +363,27 @@ func TestClientGoesAway(t *testing.T) {
 	receive(t, begun, "the request arrives")
 	closeQuietly(c)
 	receive(t, ended, "the request is cancelled")
+}
+
+// The client goes away within its body: the target must not take what came for the whole.
+func TestClientGoesAwayWithinBody(t *testing.T) {
+	for _, head := range []string{"Content-Length: 10\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"} {
+		r := newRig(t, Options{})
+		begun, bodies := make(chan struct{}), make(chan error, 1)
+		r.forwardTo(httpTarget(t, "a", func(_ http.ResponseWriter, req *http.Request) {
+			close(begun)
+			_, err := io.ReadAll(req.Body)
+			bodies <- err
+		}))
+		r.apply()
+		c := r.dialClient()
+		c.send("POST / HTTP/1.1\r\nHost: h\r\n" + head)
+		receive(t, begun, "the request arrives")
+		closeQuietly(c)
+		if err := receive(t, bodies, "the body ends"); err == nil {
+			t.Errorf("%q: a whole body", head)
+		}
+	}
 }
 
 func TestHTTPSTarget(t *testing.T) {

@@ -205,7 +205,7 @@ func (r *request) locate() error {
 	switch {
 	case r.version == 11 && hosts == 0, r.method == "CONNECT":
 		return refusal(400)
-	case strings.ContainsAny(r.host, " \t/?#@,\\"):
+	case !hostLike(r.host):
 		return refusal(400)
 	}
 	if r.target[0] != '/' && r.target != "*" {
@@ -218,7 +218,7 @@ func (r *request) locate() error {
 		if end < 0 {
 			end = len(rest)
 		}
-		if !ok || end == 0 || strings.ContainsAny(rest[:end], " \t#@,\\") {
+		if !ok || end == 0 || !hostLike(rest[:end]) {
 			return refusal(400)
 		}
 		r.host, r.path = rest[:end], rest[end:]
@@ -228,6 +228,16 @@ func (r *request) locate() error {
 	}
 	r.path, r.query, _ = strings.Cut(r.path, "?")
 	return nil
+}
+
+// hostLike says whether a host, which may be empty, has nothing in it that could end it early for somebody.
+func hostLike(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] >= 0x7f || strings.IndexByte(`/?#@,\<>"`, s[i]) >= 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // origin returns the target in origin form, as targets get it.

@@ -44,6 +44,8 @@ func TestRequestHeads(t *testing.T) {
 		{"AmbiguousUri", "GET /a\x01 HTTP/1.1\r\n" + host + "\r\n", 0, true},
 		{"BadUri", "GET /a\x00 HTTP/1.1\r\n" + host + "\r\n", 400, false},
 		{"Host with a path in it", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, false},
+		{"Host with a control character", "GET / HTTP/1.1\r\nHost: a\x01b\r\n\r\n", 400, false},
+		{"absolute target with user", "GET http://a@b/ HTTP/1.1\r\n" + host + "\r\n", 400, false},
 		{"target at the limit", "GET /" + long(maxRequestLine-14) + " HTTP/1.1\r\n" + host + "\r\n", 0, false},
 		{"target too long", "GET /" + long(maxRequestLine) + " HTTP/1.1\r\n" + host + "\r\n", 414, false},
 		{"header line at the limit", "GET / HTTP/1.1\r\n" + host + "X: " + long(maxHeaderLine-3) + "\r\n\r\n", 0, false},

@@ -10,15 +10,14 @@ import (
 
 // frontend is a listener compiled for serving: immutable, and replaced as a whole. A request uses the one it began with.
 type frontend struct {
-	port         uint16
-	dnsName      string
-	idleTimeout  time.Duration
-	keepAlive    time.Duration
-	headers      HeaderAttributes
-	rules        []route
-	fallback     action
-	loadBalancer LoadBalancerID
-	listener     ListenerID
+	listener    ListenerID
+	port        uint16
+	dnsName     string
+	idleTimeout time.Duration
+	keepAlive   time.Duration
+	headers     HeaderAttributes
+	rules       []route
+	fallback    action
 }
 
 // route is a rule compiled.
@@ -43,7 +42,7 @@ type share struct {
 // compileFrontend compiles a listener. Errors cost the rule they are in: it never matches, or has no target.
 func compileFrontend(lb *LoadBalancer, l *Listener, groups map[TargetGroupID]*group) (*frontend, error) {
 	f := &frontend{
-		port: l.Port, dnsName: lb.DNSName, headers: lb.Attributes, loadBalancer: lb.ID, listener: l.ID,
+		port: l.Port, dnsName: lb.DNSName, headers: lb.Attributes, listener: l.ID,
 		idleTimeout: orElse(lb.IdleTimeout, 60*time.Second), keepAlive: orElse(lb.ClientKeepAlive, time.Hour),
 	}
 	var errs []error

@@ -132,6 +132,28 @@ func TestListeners(t *testing.T) {
 	}
 }
 
+// failing is a listener that cannot accept at first, as when the process has too many open files.
+type failing struct {
+	net.Listener
+	times atomic.Int32
+}
+
+func (l *failing) Accept() (net.Conn, error) {
+	if l.times.Add(1) <= 3 {
+		return nil, errors.New("too many open files")
+	}
+	return l.Listener.Accept()
+}
+
+func TestAcceptFails(t *testing.T) {
+	r := newRig(t, Options{Listen: func(ctx context.Context, network, address string) (net.Listener, error) {
+		l, err := (&net.ListenConfig{}).Listen(ctx, network, address)
+		return &failing{Listener: l}, err
+	}})
+	r.apply()
+	wantStatus(t, r.get("/"), 404)
+}
+
 // A listener that goes away closes idle connections at once, and others after the request they carry.
 func TestListenerRemovedInFlight(t *testing.T) {
 	r := newRig(t, Options{})
