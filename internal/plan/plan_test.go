@@ -87,6 +87,45 @@ func TestDeletingAnOwnerNeedsNoStepForWhatItOwns(t *testing.T) {
 	}
 }
 
+// heir is a thing that cannot be made before others are gone.
+type heir struct {
+	thing
+	follows []string
+}
+
+func (r heir) Follows() []ID {
+	var out []ID
+	for _, name := range r.follows {
+		out = append(out, ID{"Thing", name})
+	}
+	return out
+}
+
+func TestWhatFollowsADeletionComesRightAfterIt(t *testing.T) {
+	have := []Resource{
+		thing{name: "old-balancer", refs: []string{"old-group"}}, thing{name: "old-group"}, thing{name: "other"},
+	}
+	want := []Resource{
+		thing{name: "balancer"},
+		heir{thing{name: "listener", refs: []string{"balancer"}}, []string{"old-balancer"}},
+		thing{name: "rule", refs: []string{"listener"}},
+	}
+	steps := Diff(have, want)
+	expected := []string{
+		"create balancer", "delete old-balancer", "create listener", "create rule", "delete old-group", "delete other",
+	}
+	if diff := cmp.Diff(expected, words(steps)); diff != "" {
+		t.Error(diff)
+	}
+	for i, s := range steps {
+		for _, j := range s.Needs {
+			if j >= i {
+				t.Errorf("step %d needs step %d", i, j)
+			}
+		}
+	}
+}
+
 func TestPrintIsForPeople(t *testing.T) {
 	have := []Resource{thing{name: "a", value: "1"}, thing{name: "old"}}
 	want := []Resource{thing{name: "a", value: "2"}, thing{name: "b", value: "x"}}

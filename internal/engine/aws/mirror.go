@@ -110,7 +110,7 @@ type mirror struct {
 	chosen         map[lb.StackID]choice
 }
 
-// choice is what the latest plan of a stack decided that others must know.
+// choice is what the latest plan of a stack decided. A stack that was planned has one.
 type choice struct {
 	backend bool                     // it wants the backend security group
 	names   map[lb.ResourceID]string // physical names of its load balancers and target groups
@@ -206,8 +206,8 @@ func (m *mirror) backend() *securityGroup {
 	return nil
 }
 
-// backendNeeded says whether a stack other than this one uses or wants the backend security group; the caller holds
-// the lock.
+// backendNeeded says whether a stack other than this one wants the backend security group, or uses it and was not
+// planned without it: of stacks that go at the same time, the one planned last removes it. The caller holds the lock.
 func (m *mirror) backendNeeded(but lb.StackID) bool {
 	for stack, c := range m.chosen {
 		if stack != but && c.backend {
@@ -219,7 +219,8 @@ func (m *mirror) backendNeeded(but lb.StackID) bool {
 		return false
 	}
 	for _, b := range m.loadBalancers.rows {
-		if m.loadBalancers.stackOf(b) != but && slices.Contains(b.SecurityGroups, group.ID) {
+		stack := m.loadBalancers.stackOf(b)
+		if _, goes := m.chosen[stack]; stack != but && !goes && slices.Contains(b.SecurityGroups, group.ID) {
 			return true
 		}
 	}
@@ -314,11 +315,10 @@ func (m *mirror) isLoaded() bool {
 func (m *mirror) choose(stack lb.StackID, c choice) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !c.backend && len(c.names) == 0 {
-		delete(m.chosen, stack)
-		return
-	}
 	m.chosen[stack] = c
+	maps.DeleteFunc(m.chosen, func(s lb.StackID, c choice) bool {
+		return !c.backend && len(m.loadBalancers.stacks[s]) == 0
+	})
 }
 
 func (m *mirror) choiceOf(stack lb.StackID) choice {

@@ -54,7 +54,10 @@ func chooseSubnets(n vpcNetwork, cluster string, b lb.LoadBalancer) (ids []strin
 		if problem == nil {
 			problem = checkSubnets(n, chosen, true)
 		}
-		return subnetIDs(chosen), problem, false
+		if problem != nil {
+			return nil, problem, false
+		}
+		return subnetIDs(chosen), nil, false
 	}
 	candidates, what := n.Subnets, ""
 	if len(b.Subnets.Tags) > 0 {
@@ -78,7 +81,10 @@ func chooseSubnets(n vpcNetwork, cluster string, b lb.LoadBalancer) (ids []strin
 	if problem == nil {
 		problem = checkSubnets(n, chosen, false)
 	}
-	return subnetIDs(chosen), problem, false
+	if problem != nil {
+		return nil, problem, false
+	}
+	return subnetIDs(chosen), nil, false
 }
 
 // explicitSubnets finds subnets by id or by the Name tag. Subnets that share a name are taken in order of their ids, one
