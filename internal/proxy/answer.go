@@ -62,10 +62,9 @@ func fixed(f *FixedResponse) answer {
 
 // redirect is the answer of a redirect action.
 func redirect(to *Redirect, r *request, front *frontend) answer {
-	host, _ := splitHost(r.host)
 	keywords := strings.NewReplacer(
 		"#{protocol}", "http",
-		"#{host}", orElse(host, front.dnsName),
+		"#{host}", orElse(hostName(r.host), front.dnsName),
 		"#{port}", strconv.Itoa(int(front.port)),
 		"#{path}", strings.TrimPrefix(r.path, "/"),
 		"#{query}", r.query,

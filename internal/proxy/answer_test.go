@@ -63,18 +63,18 @@ func TestFixedResponseAndRedirectOnTheWire(t *testing.T) {
 	c := r.dialClient() // one connection for all: each answer has to end where it says
 	c.send("GET /x HTTP/1.1\r\nHost: h\r\n\r\nPOST /plain HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcHEAD /r HTTP/1.1\r\nHost: h\r\n\r\n")
 	got := c.read("GET")
-	if got.StatusCode != 418 || got.body != "{}" || got.Header.Get("Content-Type") != "application/json" ||
+	if got.StatusCode != http.StatusTeapot || got.body != "{}" || got.Header.Get("Content-Type") != "application/json" ||
 		got.Header.Get("Server") != "awselb/2.0" || got.Header.Get("Connection") != "keep-alive" || got.Header.Get("Date") == "" {
 		t.Errorf("fixed response: %v %q", got.Response, got.body)
 	}
 	if got := c.read("POST"); got.body != "hi" || got.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
 		t.Errorf("plain: %v %q", got.Response, got.body)
 	}
-	if got := c.read("HEAD"); got.StatusCode != 302 || got.Header.Get("Location") != "https://h:443/r" || got.ContentLength != 110 {
+	if got := c.read("HEAD"); got.StatusCode != http.StatusFound || got.Header.Get("Location") != "https://h:443/r" || got.ContentLength != 110 {
 		t.Errorf("redirect: %v", got.Response)
 	}
 	c.send("GET /nothing HTTP/1.1\r\nHost: h\r\n\r\nGET /r HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
-	if got := c.read("GET"); got.StatusCode != 204 || got.Header.Get("Content-Length") != "" {
+	if got := c.read("GET"); got.StatusCode != http.StatusNoContent || got.Header.Get("Content-Length") != "" {
 		t.Errorf("no content: %v", got.Response)
 	}
 	wantPage(t, c.read("GET"), 302)
@@ -88,7 +88,7 @@ func TestServerHeaderHidden(t *testing.T) {
 	r.listener().Rules = []Rule{{Conditions: []Condition{{Field: "path-pattern", Values: []string{"/own"}}}, Action: respond(200, "")}}
 	r.apply()
 	for _, path := range []string{"/own", "/"} {
-		if got := r.get(path); got.StatusCode != 200 || got.Header.Get("Server") != "" {
+		if got := r.get(path); got.StatusCode != http.StatusOK || got.Header.Get("Server") != "" {
 			t.Errorf("%s: %v", path, got.Header)
 		}
 	}

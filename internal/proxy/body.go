@@ -67,7 +67,8 @@ func (w *bodyWriter) end(trailers fields) error {
 	if !w.chunked {
 		return w.flush()
 	}
-	b := append(w.buf[:w.used], "0\r\n"...)
+	b := w.buf[:w.used]
+	b = append(b, "0\r\n"...)
 	for _, f := range trailers {
 		if !notInTrailer(f.name) {
 			b = appendField(b, f.name, f.value)

@@ -5,13 +5,16 @@ import (
 	"time"
 )
 
-// LoadBalancerID, TargetGroupID and TargetID name things across configurations. The caller chooses them
-// (local AWS uses ARNs, and instance ids or addresses for targets); the proxy only compares them.
+// Names of things across configurations. The caller chooses them (local AWS uses ARNs); the proxy only compares them.
 type (
+	// LoadBalancerID names a load balancer.
 	LoadBalancerID string
-	ListenerID     string
-	RuleID         string
-	TargetGroupID  string
+	// ListenerID names a listener.
+	ListenerID string
+	// RuleID names a rule.
+	RuleID string
+	// TargetGroupID names a target group.
+	TargetGroupID string
 )
 
 // Config is the whole wanted state of the data plane. Applying the same value twice changes nothing;

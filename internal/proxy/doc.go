@@ -5,6 +5,26 @@
 // never lost by a change of configuration: in-flight requests finish under the rules they started with, and a target
 // that is taken away drains.
 //
+// A request goes through request.go (the head is read and judged), route.go (a rule of the frontend, an immutable value
+// that each Apply replaces, so no lock is taken), group.go (a target) and forward.go (there and back); answer.go has what
+// the load balancer says itself. HTTP/1 is read and written here, on both sides, and not by net/http: that answers
+// malformed requests in its own words, hides the forms that request smuggling uses and repeated Host fields, rewrites the
+// case and order of fields, and sends requests again by rules of its own. A front end for HTTP/2 has to make a request
+// and to take an answer as conn.go does.
+//
+// Where AWS documents nothing, this is what happens:
+//   - A request line above 16 K is 414, since it is the target that is long; other limits are 400.
+//   - A head has to be complete within the idle timeout from its first byte, so that dripping bytes in holds nothing.
+//   - A request is sent a second time only to the same target, when that closed a connection it had kept open and has
+//     answered nothing: GET, HEAD and OPTIONS without a body, and any request of which no byte was taken. Otherwise 502.
+//   - An answer of up to 8 K is held back until its body is complete, so that a short one becomes 502 (the target
+//     closed) or 504 (it fell silent). A longer one that is cut short resets the client's connection.
+//   - An initial target becomes unhealthy by the unhealthy threshold. A changed health check is run at once, with the
+//     state as it is.
+//   - A draining target of a group that no rule uses is gone at once if it has nothing to finish.
+//   - A removed listener closes idle connections and tunnels at once, and others after the request they carry.
+//   - Trailers and 1xx answers (but 100) pass, CONNECT is 400, percent-encoding is not decoded for matching.
+//
 // The package knows nothing of the AWS wire protocols, of Kubernetes or of the controller. What the semantics are is
 // written down by the AWS documents named beside the code.
 package proxy

@@ -36,7 +36,7 @@ func TestForward(t *testing.T) {
 	} {
 		c.send(test.request)
 		got := c.read("GET")
-		if got.StatusCode != 202 || got.body != test.body || got.Header.Get("X-Seen") != test.seen || got.Trailer.Get("X-Sum") != test.trailer {
+		if got.StatusCode != http.StatusAccepted || got.body != test.body || got.Header.Get("X-Seen") != test.seen || got.Trailer.Get("X-Sum") != test.trailer {
 			t.Errorf("%.60q: %v, %d bytes, trailer %v", test.request, got.Response, len(got.body), got.Trailer)
 		}
 		if got.Header.Get("Server") != "mine" || got.Header.Get("Connection") != "keep-alive" {
@@ -117,7 +117,7 @@ func TestExpectContinue(t *testing.T) {
 	r.apply()
 	c := r.dialClient()
 	c.send("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n")
-	if got := c.read("POST"); got.StatusCode != 100 {
+	if got := c.read("POST"); got.StatusCode != http.StatusContinue {
 		t.Fatal(got.Status)
 	}
 	c.send("ok")
@@ -132,7 +132,7 @@ func TestInterimAnswers(t *testing.T) {
 	r.apply()
 	c := r.dialClient()
 	c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-	if got := c.read("GET"); got.StatusCode != 103 || got.Header.Get("Link") != "x" {
+	if got := c.read("GET"); got.StatusCode != http.StatusEarlyHints || got.Header.Get("Link") != "x" {
 		t.Fatal(got.Status)
 	}
 	if got := c.read("GET"); got.body != "hi" {
@@ -160,6 +160,7 @@ func TestStreaming(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer resp.Body.Close()
 	lines := bufio.NewReader(resp.Body)
 	for i := range 5 {
 		if line, err := lines.ReadString('\n'); line != fmt.Sprintf("%d\n", i) || err != nil {
@@ -262,7 +263,7 @@ func TestEarlyAnswer(t *testing.T) {
 	c := r.dialClient()
 	c.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\nsome")
 	got := c.read("POST")
-	if got.StatusCode != 413 || got.body != "no" || !got.Close {
+	if got.StatusCode != http.StatusRequestEntityTooLarge || got.body != "no" || !got.Close {
 		t.Fatal(got.Status, got.body)
 	}
 	c.closed()

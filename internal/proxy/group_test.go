@@ -99,7 +99,7 @@ func TestHealthTransitions(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 	seen := a.last.Load()
-	if seen.UserAgent() != "ELB-HealthChecker/2.0" || seen.Host != fmt.Sprintf("%s:%d", a.Address, a.Port) || !seen.Close || seen.Method != "GET" {
+	if seen.UserAgent() != "ELB-HealthChecker/2.0" || seen.Host != fmt.Sprintf("%s:%d", a.Address, a.Port) || !seen.Close || seen.Method != http.MethodGet {
 		t.Errorf("%+v", seen)
 	}
 }

@@ -314,7 +314,7 @@ func (c *client) send(s string) {
 	}
 }
 
-// answer is one response, read whole.
+// heard is one response, read whole.
 type heard struct {
 	*http.Response
 	body string
@@ -327,6 +327,7 @@ func (c *client) read(method string) heard {
 	if err != nil {
 		c.t.Fatalf("no answer: %v", err)
 	}
+	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	return heard{resp, string(body), err}
 }

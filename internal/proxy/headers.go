@@ -124,7 +124,7 @@ func (r *request) appendHosts(b []byte, front *frontend) []byte {
 	if hosts > 0 {
 		return b
 	}
-	name, _ := splitHost(r.host)
+	name := hostName(r.host)
 	if name == "" {
 		name = front.dnsName
 	}

@@ -47,8 +47,7 @@ func compileCondition(c Condition) (matcher, error) {
 type hostMatcher []glob
 
 func (m hostMatcher) match(r *request, _ netip.Addr) bool {
-	name, _ := splitHost(r.host)
-	return anyGlob(m, name)
+	return anyGlob(m, hostName(r.host))
 }
 
 type pathMatcher []glob
@@ -232,11 +231,11 @@ func visible(s string) string {
 	return s
 }
 
-// splitHost splits a Host value into name (brackets of IPv6 kept) and port, which may be empty.
-func splitHost(host string) (name, port string) {
+// hostName is a Host value without its port; brackets of IPv6 stay.
+func hostName(host string) string {
 	i := strings.LastIndexByte(host, ':')
 	if i < 0 || strings.IndexByte(host[i:], ']') >= 0 {
-		return host, ""
+		return host
 	}
-	return host[:i], host[i+1:]
+	return host[:i]
 }

@@ -31,14 +31,14 @@ func (f fields) get(name string) (string, bool) {
 	return "", false
 }
 
-// hasToken says whether a comma-separated list field (such as Connection) holds a token.
-func (f fields) hasToken(name, token string) bool {
+// connection says whether a Connection field holds an option.
+func (f fields) connection(option string) bool {
 	for i := range f {
-		if !strings.EqualFold(f[i].name, name) {
+		if !strings.EqualFold(f[i].name, "Connection") {
 			continue
 		}
 		for part := range strings.SplitSeq(f[i].value, ",") {
-			if strings.EqualFold(strings.Trim(part, " \t"), token) {
+			if strings.EqualFold(strings.Trim(part, " \t"), option) {
 				return true
 			}
 		}
@@ -240,8 +240,8 @@ func readResponse(from *bufio.Reader, method string) (*response, error) {
 
 // frame finds where the body ends (RFC 9112 section 6.3).
 func (r *response) frame(method string) error {
-	r.keep = r.minor >= 1 && !r.fields.hasToken("Connection", "close") ||
-		r.minor == 0 && r.fields.hasToken("Connection", "keep-alive")
+	r.keep = r.minor >= 1 && !r.fields.connection("close") ||
+		r.minor == 0 && r.fields.connection("keep-alive")
 	encoding, chunked := r.fields.get("Transfer-Encoding")
 	length := int64(-1)
 	for i := range r.fields {

@@ -33,9 +33,9 @@ func (r refusal) Error() string { return "refused with " + reason(int(r)) }
 func (r *request) wantsKeepAlive() bool {
 	switch r.version {
 	case 11:
-		return !r.fields.hasToken("Connection", "close")
+		return !r.fields.connection("close")
 	case 10:
-		return r.fields.hasToken("Connection", "keep-alive")
+		return r.fields.connection("keep-alive")
 	}
 	return false
 }
@@ -43,7 +43,7 @@ func (r *request) wantsKeepAlive() bool {
 // upgrades says whether the client asks for another protocol on this connection.
 func (r *request) upgrades() bool {
 	_, named := r.fields.get("Upgrade")
-	return named && r.version == 11 && r.fields.hasToken("Connection", "upgrade")
+	return named && r.version == 11 && r.fields.connection("upgrade")
 }
 
 // idempotent says whether sending the request twice does no harm (RFC 9110 section 9.2.2), and is possible.

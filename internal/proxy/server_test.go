@@ -63,7 +63,7 @@ func TestApplyUnderLoad(t *testing.T) {
 				}
 				body, err := io.ReadAll(resp.Body)
 				_ = resp.Body.Close()
-				if resp.StatusCode != 200 || len(body) != 1 || err != nil {
+				if resp.StatusCode != http.StatusOK || len(body) != 1 || err != nil {
 					failed.Add(1)
 					t.Error(resp.Status, string(body), err)
 				}

@@ -262,7 +262,7 @@ func TestTunnel(t *testing.T) {
 	open := func() *client {
 		c := r.dialClient()
 		c.send("GET /ws HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\nearly")
-		if got, _ := http.ReadResponse(c.from, nil); got == nil || got.StatusCode != 101 || got.Header.Get("Upgrade") != "websocket" ||
+		if got := c.read("GET"); got.StatusCode != http.StatusSwitchingProtocols || got.Header.Get("Upgrade") != "websocket" ||
 			got.Header.Get("Connection") != "upgrade" || got.Header.Get("X-A") != "b" {
 			t.Fatal(got)
 		}
