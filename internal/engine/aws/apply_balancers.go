@@ -26,13 +26,16 @@ func (p performer) loadBalancer(ctx context.Context, verb plan.Verb, want LoadBa
 	}
 	row, exists := p.mirror.loadBalancerNamed(p.plan.Stack, want.Name)
 	if !exists {
-		if row, err = p.makeLoadBalancer(ctx, want, groups); err != nil {
-			return err
-		}
+		row, err = p.makeLoadBalancer(ctx, want, groups)
 	}
-	err = p.updateLoadBalancer(ctx, row, want, groups)
-	if isCode(err, "LoadBalancerNotFound") {
+	if err == nil {
+		err = p.updateLoadBalancer(ctx, row, want, groups)
+	}
+	switch errorCode(err) {
+	case "LoadBalancerNotFound":
 		p.mirror.dropLoadBalancer(row.ARN)
+	case "SubnetNotFound", "InvalidSubnet", "InvalidSubnetID.NotFound":
+		p.network.forget() // the VPC is not as it was when these were chosen
 	}
 	return err
 }

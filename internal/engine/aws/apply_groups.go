@@ -33,14 +33,14 @@ func (p performer) securityGroup(ctx context.Context, verb plan.Verb, want Secur
 		}
 		err = p.syncIngress(ctx, row, want.Ingress, full)
 	}
+	set, gone := tagChanges(row.Tags.ours(p.options.Cluster, p.options.ExternalTags), want.Tags)
+	if err == nil {
+		err = p.api.setEC2Tags(ctx, row.ID, set, gone)
+	}
 	if isCode(err, "InvalidGroup.NotFound") {
 		p.forgetSecurityGroup(row.ID)
 	}
 	if err != nil {
-		return err
-	}
-	set, gone := tagChanges(row.Tags.ours(p.options.Cluster, p.options.ExternalTags), want.Tags)
-	if err := p.api.setEC2Tags(ctx, row.ID, set, gone); err != nil {
 		return err
 	}
 	p.editSecurityGroup(row.ID, func(g *securityGroup) { g.Tags = g.Tags.changed(set, gone) })
@@ -194,6 +194,9 @@ func (p performer) targetGroup(ctx context.Context, verb plan.Verb, want TargetG
 	}
 	set, gone := tagChanges(row.Tags.ours(p.options.Cluster, p.options.ExternalTags), want.Tags)
 	if err := p.api.setTags(ctx, row.ARN, set, gone); err != nil {
+		if isNotFound(err) {
+			p.forgetTargetGroup(row.ARN)
+		}
 		return err
 	}
 	row.Tags = row.Tags.changed(set, gone)

@@ -37,7 +37,10 @@ func (p performer) createRule(ctx context.Context, want Rule) error {
 		row, err = p.api.createRule(ctx, listener.ARN, want, sdkActions(resolved), t)
 		return err
 	}
-	codes := []string{"ListenerNotFound"}
+	var codes []string
+	if p.makes(want.Listener) {
+		codes = append(codes, "ListenerNotFound") // AWS may not show it everywhere yet
+	}
 	if len(want.follows) > 0 {
 		codes = append(codes, "TargetGroupAssociationLimit")
 	}
@@ -58,6 +61,11 @@ func (p performer) createRule(ctx context.Context, want Rule) error {
 	}
 	p.mirror.write(func(now time.Time) { p.mirror.rules.put(row.ARN, row, now) })
 	return nil
+}
+
+// makes says whether this plan creates a resource.
+func (p performer) makes(id plan.ID) bool {
+	return slices.ContainsFunc(p.plan.Steps, func(s plan.Step) bool { return s.Verb == plan.Create && s.ID == id })
 }
 
 // settlePriority looks who has the priority: this very rule, made by a call whose answer was lost, or one that the
