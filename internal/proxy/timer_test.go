@@ -143,13 +143,19 @@ func TestShortBody(t *testing.T) {
 func TestIdleTimeoutOfClient(t *testing.T) {
 	clock, begun := newFakeClock(), make(chan struct{}, 9)
 	r := newRig(t, Options{Clock: clock})
-	r.forwardTo(silentTarget(t, begun))
+	r.forwardTo(rawTarget(t, func(_ net.Conn, from *bufio.Reader) {
+		readHead(from)
+		if _, err := io.CopyN(io.Discard, from, 3); err == nil {
+			begun <- struct{}{}
+		}
+		_, _ = io.Copy(io.Discard, from)
+	}))
 	r.listener().Rules = []Rule{{Conditions: []Condition{{Field: "path-pattern", Values: []string{"/own"}}}, Action: respond(200, "")}}
 	r.apply()
 	half, body, idle := r.dialClient(), r.dialClient(), r.dialClient()
 	half.send("GET / HTTP/1.1\r\nHo")
 	body.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc")
-	receive(t, begun, "the request arrives")
+	receive(t, begun, "the body arrives, as far as it goes")
 	idle.send("GET /own HTTP/1.1\r\nHost: h\r\n\r\n")
 	wantStatus(t, idle.read("GET"), 200)
 	eventually(t, "the half head is being read", func() bool { return r.reading() == 1 })
