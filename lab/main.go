@@ -19,7 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluicehq/sluice/lab/cluster"
+	"github.com/sluicehq/sluice/lab/component"
 	"github.com/sluicehq/sluice/lab/cri"
 	"github.com/sluicehq/sluice/lab/node"
 	"github.com/sluicehq/sluice/lab/playground"
@@ -28,7 +28,7 @@ import (
 func main() {
 	syscall.Umask(0o022) // files of pods must be readable by pods' users
 	if filepath.Base(os.Args[0]) == "kubectl" {
-		cluster.Kubectl()
+		component.Kubectl()
 		return
 	}
 	if len(os.Args) > 2 && os.Args[1] == "internal" {
@@ -54,9 +54,9 @@ func internal(name string, args []string) int {
 	case "kubelet":
 		err = node.Run(args[0])
 	case "dns":
-		err = cluster.DNS(args[0], args[1])
+		err = component.DNS(args[0], args[1])
 	default:
-		return cluster.Component(name, args)
+		return component.Run(name, args)
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)

@@ -1,6 +1,7 @@
-// Package cluster is the lab's Kubernetes: keys and certificates, the argument
-// lists of its components, and the entry points under which one binary is all
-// of them (component_linux.go). Network and processes are made elsewhere.
+// Package cluster says what the lab's Kubernetes is made of: keys, certificates
+// and kubeconfigs, and the arguments and files that its programs are started
+// with. It runs nothing; packages component and node are the programs, network
+// and process make what they run in.
 package cluster
 
 import (
@@ -138,6 +139,8 @@ func (c Config) ControllerManager() []string {
 		"--cluster-signing-key-file=" + pki.Key("ca"),
 		"--cluster-name=" + Name,
 		"--allocate-node-cidrs=false",
+		// It makes this directory; by default far from ours.
+		"--flex-volume-plugin-dir=" + filepath.Join(c.Dir, "volume-plugins"),
 		"--node-monitor-period=2s",
 		"--node-monitor-grace-period=20s",
 		"--profiling=false",

@@ -24,33 +24,9 @@ import (
 	"k8s.io/kubernetes/pkg/kubelet"
 	"k8s.io/kubernetes/pkg/kubelet/cm"
 	"k8s.io/kubernetes/pkg/util/oom"
+
+	"github.com/sluicehq/sluice/lab/cluster"
 )
-
-// Kubelet says what one node's kubelet is to be.
-type Kubelet struct {
-	Name       string            `json:"name"`
-	IP         string            `json:"ip"`
-	ProviderID string            `json:"providerID"`
-	Labels     map[string]string `json:"labels"`
-	// Dir is the node's directory; Socket the runtime's.
-	Dir        string   `json:"dir"`
-	Socket     string   `json:"socket"`
-	Kubeconfig string   `json:"kubeconfig"`
-	ClientCA   string   `json:"clientCA"`
-	Cert       string   `json:"cert"`
-	Key        string   `json:"key"`
-	DNS        []string `json:"dns"`
-	MaxPods    int32    `json:"maxPods"`
-}
-
-// Write stores the description for the process that will be the kubelet.
-func (k Kubelet) Write(path string) error {
-	raw, err := json.MarshalIndent(k, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, raw, 0o644)
-}
 
 // Run is the kubelet described by the file, until it is told to end.
 func Run(path string) error {
@@ -58,7 +34,7 @@ func Run(path string) error {
 	if err != nil {
 		return err
 	}
-	var k Kubelet
+	var k kubeletProcess
 	if err := json.Unmarshal(raw, &k); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -79,7 +55,10 @@ func Run(path string) error {
 	return app.Run(ctx, server, deps, utilfeature.DefaultFeatureGate)
 }
 
-func (k Kubelet) server() (*options.KubeletServer, error) {
+// kubeletProcess is a description with what follows from it.
+type kubeletProcess struct{ cluster.Kubelet }
+
+func (k kubeletProcess) server() (*options.KubeletServer, error) {
 	flags := options.NewKubeletFlags()
 	flags.RootDirectory = filepath.Join(k.Dir, "kubelet")
 	flags.CertDirectory = filepath.Join(k.Dir, "kubelet", "pki")
@@ -124,7 +103,7 @@ func (k Kubelet) server() (*options.KubeletServer, error) {
 	return &options.KubeletServer{KubeletFlags: *flags, KubeletConfiguration: *c}, nil
 }
 
-func (k Kubelet) dependencies(ctx context.Context, server *options.KubeletServer) (*kubelet.Dependencies, error) {
+func (k kubeletProcess) dependencies(ctx context.Context, server *options.KubeletServer) (*kubelet.Dependencies, error) {
 	deps, err := app.UnsecuredDependencies(ctx, server, utilfeature.DefaultFeatureGate)
 	if err != nil {
 		return nil, err

@@ -6,9 +6,9 @@ import (
 	"path/filepath"
 
 	"github.com/sluicehq/sluice/lab/aws"
+	"github.com/sluicehq/sluice/lab/cluster"
 	"github.com/sluicehq/sluice/lab/cri"
 	"github.com/sluicehq/sluice/lab/network"
-	"github.com/sluicehq/sluice/lab/node"
 	"github.com/sluicehq/sluice/lab/process"
 )
 
@@ -117,7 +117,7 @@ func (l lab) write() error {
 		if err := runtime.Write(filepath.Join(dir, "runtime.json")); err != nil {
 			return err
 		}
-		kubelet := node.Kubelet{
+		kubelet := cluster.Kubelet{
 			Name: n.Name, IP: n.IP.String(), ProviderID: l.Inventory.Instances[i].ProviderID(n.Zone.Name),
 			Labels: map[string]string{
 				"topology.kubernetes.io/zone": n.Zone.Name, "topology.kubernetes.io/region": network.Region,

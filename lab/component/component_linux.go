@@ -1,4 +1,8 @@
-package cluster
+// Package component is Kubernetes' programs, etcd, kubectl and a small name
+// server as functions, for the one binary that is all of them. It is apart from
+// package cluster, which says how they are started, so that only what runs them
+// links them.
+package component
 
 import (
 	"context"
@@ -25,11 +29,13 @@ import (
 	_ "k8s.io/client-go/plugin/pkg/client/auth"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
 	_ "k8s.io/component-base/metrics/prometheus/version"
+
+	"github.com/sluicehq/sluice/lab/cluster"
 )
 
-// Component runs one of Kubernetes' programs, or etcd, in this process until
+// Run runs one of Kubernetes' programs, or etcd, in this process until
 // it ends, and returns its exit code.
-func Component(name string, args []string) int {
+func Run(name string, args []string) int {
 	var command *cobra.Command
 	switch name {
 	case "etcd":
@@ -65,7 +71,7 @@ func Kubectl() {
 // etcd serves one member on loopback of the namespace it is started in.
 func etcd(dir string) error {
 	config := embed.NewConfig()
-	config.Name, config.Dir = Name, dir
+	config.Name, config.Dir = cluster.Name, dir
 	client := url.URL{Scheme: "http", Host: "127.0.0.1:2379"}
 	peer := url.URL{Scheme: "http", Host: "127.0.0.1:2380"}
 	config.ListenClientUrls, config.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
