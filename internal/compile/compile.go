@@ -92,7 +92,7 @@ func StackOf(objects *kube.Objects, options Options, ingress *networkingv1.Ingre
 
 // StacksUsing lists the stacks that an object takes part in: an Ingress its own, a Service those of the Ingresses that
 // name it, a class or its parameters those of the Ingresses in the class. Sorted.
-func StacksUsing(objects *kube.Objects, options Options, object lb.Object) []lb.StackID {
+func StacksUsing(objects *kube.Objects, _ Options, object lb.Object) []lb.StackID {
 	ids := map[lb.StackID]bool{}
 	switch object.Kind {
 	case "Ingress":

@@ -30,7 +30,7 @@ type text struct{ strings.Builder }
 
 func (t *text) line(depth int, format string, args ...any) {
 	t.WriteString(strings.Repeat("  ", depth))
-	t.WriteString(fmt.Sprintf(format, args...))
+	fmt.Fprintf(&t.Builder, format, args...)
 	t.WriteByte('\n')
 }
 
