@@ -84,6 +84,10 @@ func (containers) GetCapacity(bool) corev1.ResourceList {
 	return corev1.ResourceList{corev1.ResourceEphemeralStorage: *resource.NewQuantity(80<<30, resource.BinarySI)}
 }
 
+// GetPodCgroupRoot is where the usage of all pods is looked up; the figures of
+// "/" are what there is (see ContainerInfoV2).
+func (containers) GetPodCgroupRoot() string { return "/" }
+
 // fileSystem is the machine's, except that what the kubelet would do in
 // /var/log/containers it does in the node's directory.
 type fileSystem struct {

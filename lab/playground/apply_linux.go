@@ -181,7 +181,7 @@ func (a *api) applyOne(ctx context.Context, object *unstructured.Unstructured) e
 }
 
 // until calls f until it says that it is pointless to call again, or the time
-// is up, and returns its last error.
+// is up, and returns its last error; or context.Canceled if the user gave up.
 func until(ctx context.Context, limit, pause time.Duration, f func() (err error, again bool)) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -192,6 +192,9 @@ func until(ctx context.Context, limit, pause time.Duration, f func() (err error,
 		}
 		select {
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return ctx.Err()
+			}
 			return err
 		case <-time.After(pause):
 		}

@@ -29,7 +29,8 @@ func (l lab) env() string {
 	endpoint := l.endpoint()
 	line := "export KUBECONFIG=" + quote(l.cluster.Admin()) +
 		" AWS_ENDPOINT_URL=" + quote(endpoint.URL) +
-		" AWS_REGION=" + network.Region +
+		// The second name is the one that version 1 of the aws command knows.
+		" AWS_REGION=" + network.Region + " AWS_DEFAULT_REGION=" + network.Region +
 		" AWS_ACCESS_KEY_ID=" + quote(endpoint.AccessKeyID) +
 		" AWS_SECRET_ACCESS_KEY=" + quote(endpoint.SecretAccessKey)
 	if server := l.dnsServer(); server != "" {

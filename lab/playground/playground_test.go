@@ -26,7 +26,7 @@ func TestEnvIsForAShell(t *testing.T) {
 	o := Options{Dir: "/srv/my lab", Root: root}
 	l := made(t, o)
 	l.Ports = ports{AWS: 4566, DNS: 4553}
-	want := "export KUBECONFIG='/srv/my lab/kubeconfig' AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_REGION=ap-northeast-1" +
+	want := "export KUBECONFIG='/srv/my lab/kubeconfig' AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_REGION=ap-northeast-1 AWS_DEFAULT_REGION=ap-northeast-1" +
 		" AWS_ACCESS_KEY_ID=lab AWS_SECRET_ACCESS_KEY=lab LOCAL_AWS_DNS=127.0.0.1:4553\n"
 	if got := l.env(); got != want {
 		t.Errorf("env is\n%swant\n%s", got, want)

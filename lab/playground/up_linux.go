@@ -173,10 +173,10 @@ func (l lab) await(ctx context.Context, part string, limit time.Duration, ready 
 		}
 		return nil, false
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, context.Canceled) {
 		return l.failure(part, err)
 	}
-	return nil
+	return err
 }
 
 func (l lab) startAWS(ctx context.Context, p *progress) error {
