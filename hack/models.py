@@ -17,7 +17,7 @@ SERVICES = {
         AddTags CreateListener CreateLoadBalancer CreateRule CreateTargetGroup DeleteListener DeleteLoadBalancer
         DeleteRule DeleteTargetGroup DeregisterTargets DescribeAccountLimits DescribeCapacityReservation
         DescribeListenerAttributes DescribeListenerCertificates DescribeListeners DescribeLoadBalancerAttributes
-        DescribeLoadBalancers DescribeRules DescribeSSLPolicies DescribeTags DescribeTargetGroupAttributes
+        DescribeLoadBalancers DescribeRules DescribeTags DescribeTargetGroupAttributes
         DescribeTargetGroups DescribeTargetHealth ModifyListener ModifyListenerAttributes
         ModifyLoadBalancerAttributes ModifyRule ModifyTargetGroup ModifyTargetGroupAttributes RegisterTargets
         RemoveTags SetIpAddressType SetRulePriorities SetSecurityGroups SetSubnets

@@ -1,0 +1,130 @@
+package localaws
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// dnsTTL is that of load balancer names on AWS.
+const dnsTTL = 60
+
+// dnsServer answers for the names of load balancers, over UDP and TCP.
+type dnsServer struct {
+	server   *Server
+	address  string
+	udp, tcp *dns.Server
+}
+
+// startDNS returns when both listeners are open. With port 0 both get the same free port.
+func startDNS(s *Server, address string) (*dnsServer, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("localaws: DNS server: %w", err)
+	}
+	p, err := net.ListenPacket("udp", l.Addr().String())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("localaws: DNS server: %w", err), l.Close())
+	}
+	d := &dnsServer{server: s, address: l.Addr().String()}
+	d.udp = &dns.Server{PacketConn: p, Handler: d}
+	d.tcp = &dns.Server{Listener: l, Handler: d}
+	for _, server := range []*dns.Server{d.udp, d.tcp} {
+		started := make(chan struct{})
+		server.NotifyStartedFunc = func() { close(started) }
+		failed := make(chan error, 1)
+		go func() { failed <- server.ActivateAndServe() }()
+		select {
+		case <-started:
+		case err := <-failed:
+			return nil, errors.Join(fmt.Errorf("localaws: DNS server: %w", err), l.Close(), p.Close())
+		}
+	}
+	return d, nil
+}
+
+func (d *dnsServer) close() {
+	if d == nil {
+		return
+	}
+	for _, server := range []*dns.Server{d.udp, d.tcp} {
+		if err := server.Shutdown(); err != nil {
+			d.server.log.Warn("the DNS server did not stop well", "error", err)
+		}
+	}
+}
+
+// DNSAddress is where the DNS server listens, "" when there is none.
+func (s *Server) DNSAddress() string {
+	if s.dns == nil {
+		return ""
+	}
+	return s.dns.address
+}
+
+// Resolve finds the address behind a load balancer's DNS name, also with the prefix "dualstack.", in any case of letters.
+func (s *Server) Resolve(name string) (netip.Addr, bool) {
+	name = strings.TrimPrefix(strings.TrimSuffix(strings.ToLower(name), "."), "dualstack.")
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, b := range s.state.loadBalancers.all() {
+		if strings.ToLower(*b.Wire.DNSName) == name {
+			return b.Address, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// ServeDNS answers one question; what is not below the load balancers' domain is refused.
+func (d *dnsServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
+	m := new(dns.Msg)
+	m.SetReply(q)
+	m.Authoritative = true
+	zone := dns.Fqdn(d.server.options.Region + "." + dnsSuffix(d.server.options.Region))
+	switch {
+	case q.Opcode != dns.OpcodeQuery:
+		m.SetRcode(q, dns.RcodeNotImplemented)
+	case len(q.Question) != 1:
+		m.SetRcode(q, dns.RcodeFormatError)
+	case q.Question[0].Qclass != dns.ClassINET || !dns.IsSubDomain(zone, strings.ToLower(q.Question[0].Name)):
+		m.SetRcode(q, dns.RcodeRefused)
+		m.Authoritative = false
+	default:
+		d.answer(m, zone, q.Question[0])
+	}
+	if opt := q.IsEdns0(); opt != nil {
+		m.SetEdns0(max(opt.UDPSize(), dns.MinMsgSize), false)
+	}
+	if err := w.WriteMsg(m); err != nil {
+		d.server.log.Debug("a DNS answer was not sent", "error", err)
+	}
+}
+
+func (d *dnsServer) answer(m *dns.Msg, zone string, question dns.Question) {
+	header := dns.RR_Header{Name: question.Name, Class: dns.ClassINET, Ttl: dnsTTL}
+	soa := &dns.SOA{
+		Hdr: dns.RR_Header{Name: zone, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: dnsTTL}, Ns: "ns." + zone,
+		Mbox: "hostmaster." + zone, Serial: 1, Refresh: 7200, Retry: 900, Expire: 1209600, Minttl: dnsTTL,
+	}
+	address, found := d.server.Resolve(question.Name)
+	switch {
+	case found && (question.Qtype == dns.TypeA || question.Qtype == dns.TypeANY):
+		header.Rrtype = dns.TypeA
+		m.Answer = []dns.RR{&dns.A{Hdr: header, A: address.AsSlice()}}
+	case strings.EqualFold(question.Name, zone):
+		if question.Qtype == dns.TypeSOA {
+			m.Answer = []dns.RR{soa}
+			return
+		}
+		m.Ns = []dns.RR{soa}
+	default:
+		if !found {
+			m.Rcode = dns.RcodeNameError
+		}
+		m.Ns = []dns.RR{soa}
+	}
+}

@@ -1,0 +1,93 @@
+package localaws
+
+import (
+	"maps"
+	"net/http"
+	"sync"
+
+	"github.com/sluicehq/sluice/internal/localaws/wire"
+)
+
+// Call is one request that local AWS understood.
+type Call struct {
+	Operation string // signing name and operation: "elasticloadbalancing:CreateRule"
+	Mutating  bool
+	Input     any // the SDK's input struct; nil when the request did not decode. Read only
+}
+
+// Fault is what goes wrong with a call. Without an error the connection is dropped and the caller gets no answer.
+type Fault struct {
+	After bool // the call takes effect first; a call that fails by itself keeps its own answer
+	Error *wire.Error
+}
+
+// Throttled is AWS's answer to too many requests, in the words of the operation's service.
+func Throttled(operation string) *wire.Error {
+	if len(operation) > 4 && operation[:4] == "ec2:" {
+		return &wire.Error{Code: "RequestLimitExceeded", Message: "Request limit exceeded.", Status: http.StatusServiceUnavailable}
+	}
+	switch operation {
+	case "tagging:GetResources":
+		return wire.Errorf("ThrottledException", "Rate exceeded")
+	case "sts:GetCallerIdentity":
+		return wire.Errorf("Throttling", "Rate exceeded")
+	}
+	return wire.Errorf("ThrottlingException", "Rate exceeded")
+}
+
+// Fail asks a function, from now on, what goes wrong with each call; nil ends it. It is called from many goroutines, one
+// at a time, in the order the calls are counted.
+func (s *Server) Fail(decide func(Call) *Fault) {
+	s.monitor.Lock()
+	defer s.monitor.Unlock()
+	s.hook = decide
+}
+
+// Nth is a decision for Fail: the n-th mutating call (from 1) meets the fault, and no other.
+func Nth(n int, f Fault) func(Call) *Fault {
+	var mu sync.Mutex
+	return func(c Call) *Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		if !c.Mutating {
+			return nil
+		}
+		if n--; n != 0 {
+			return nil
+		}
+		return &f
+	}
+}
+
+// Calls returns how often each operation was called since the start or the last reset, failed calls included.
+func (s *Server) Calls() map[string]int {
+	s.monitor.Lock()
+	defer s.monitor.Unlock()
+	return maps.Clone(s.calls)
+}
+
+// ResetCalls sets all counts to zero.
+func (s *Server) ResetCalls() {
+	s.monitor.Lock()
+	defer s.monitor.Unlock()
+	clear(s.calls)
+}
+
+// observe counts a call and decides its fault.
+func (s *Server) observe(c Call) *Fault {
+	s.monitor.Lock()
+	defer s.monitor.Unlock()
+	s.calls[c.Operation]++
+	if s.hook == nil {
+		return nil
+	}
+	return s.hook(c)
+}
+
+// strike returns the fault's error, or drops the connection.
+func (f *Fault) strike() error {
+	if f.Error == nil {
+		panic(http.ErrAbortHandler)
+	}
+	return f.Error
+}

@@ -1,0 +1,199 @@
+package localaws
+
+import (
+	"errors"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/sluicehq/sluice/internal/proxy"
+)
+
+// startPlane puts the loaded state in force. A listener that cannot open now (its port was taken while local AWS was
+// away) is reported and left closed: the API must come up, if only to delete it.
+func (s *Server) startPlane() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.plane = s.options.DataPlane; s.plane == nil {
+		s.plane = proxy.New(proxy.Options{Logger: s.log})
+	}
+	err := s.plane.Apply(s.planeConfig())
+	for text := range s.note(err) {
+		s.log.Error("a load balancer does not serve", "error", text)
+	}
+	return nil
+}
+
+// updatePlane applies a call's changes. Only trouble that was not there before is the call's.
+func (s *Server) updatePlane(x *tx) error {
+	if s.plane == nil || !x.updatesPlane() {
+		return nil
+	}
+	return s.applyPlane()
+}
+
+func (s *Server) applyPlane() error {
+	before := s.troubles
+	err := s.plane.Apply(s.planeConfig())
+	for text := range s.note(err) {
+		if !before[text] {
+			return err
+		}
+	}
+	return nil
+}
+
+// note remembers what the data plane complains of, error by error.
+func (s *Server) note(err error) map[string]bool {
+	s.troubles = map[string]bool{}
+	if joined, ok := errors.AsType[interface {
+		error
+		Unwrap() []error
+	}](err); ok {
+		for _, e := range joined.Unwrap() {
+			s.troubles[e.Error()] = true
+		}
+	} else if err != nil {
+		s.troubles[err.Error()] = true
+	}
+	return s.troubles
+}
+
+// planeConfig is the state as the data plane takes it.
+func (s *Server) planeConfig() proxy.Config {
+	var c proxy.Config
+	rules := map[string][]rule{}
+	for _, r := range s.state.rules.items(nil) {
+		rules[r.value.Listener] = append(rules[r.value.Listener], r.value)
+	}
+	listeners := map[string][]listener{}
+	for _, l := range s.state.listeners.all() {
+		listeners[l.balancer()] = append(listeners[l.balancer()], l)
+	}
+	for arn, b := range s.state.loadBalancers.all() {
+		c.LoadBalancers = append(c.LoadBalancers, planeBalancer(b, listeners[arn], rules))
+	}
+	for _, g := range s.state.targetGroups.all() {
+		c.TargetGroups = append(c.TargetGroups, s.planeGroup(g))
+	}
+	return c
+}
+
+func planeBalancer(b loadBalancer, listeners []listener, rules map[string][]rule) proxy.LoadBalancer {
+	out := proxy.LoadBalancer{
+		ID: proxy.LoadBalancerID(b.arn()), DNSName: *b.Wire.DNSName, Address: b.Address,
+		IdleTimeout:     seconds(b.Attributes["idle_timeout.timeout_seconds"]),
+		ClientKeepAlive: seconds(b.Attributes["client_keep_alive.seconds"]),
+		Attributes: proxy.HeaderAttributes{
+			XForwardedFor:           proxy.XForwardedForMode(b.Attributes["routing.http.xff_header_processing.mode"]),
+			XForwardedForClientPort: b.Attributes["routing.http.xff_client_port.enabled"] == "true",
+			PreserveHost:            b.Attributes["routing.http.preserve_host_header.enabled"] == "true",
+			DropInvalidHeaders:      b.Attributes["routing.http.drop_invalid_header_fields.enabled"] == "true",
+		},
+	}
+	hidden := 0
+	for _, l := range listeners {
+		if l.Attributes["routing.http.response.server.enabled"] == "false" {
+			hidden++
+		}
+		arn := *l.Wire.ListenerArn
+		p := proxy.Listener{ID: proxy.ListenerID(arn), Port: uint16(*l.Wire.Port), Default: planeAction(l.Wire.DefaultActions)}
+		for _, r := range sortedRules(rules[arn]) {
+			p.Rules = append(p.Rules, planeRule(r))
+		}
+		out.Listeners = append(out.Listeners, p)
+	}
+	out.Attributes.HideLoadBalancerInServer = hidden > 0 && hidden == len(listeners)
+	return out
+}
+
+func planeRule(r rule) proxy.Rule {
+	p := proxy.Rule{ID: proxy.RuleID(*r.Wire.RuleArn), Action: planeAction(r.Wire.Actions)}
+	for _, c := range r.Wire.Conditions {
+		to := proxy.Condition{Field: *c.Field}
+		if c.HttpHeaderConfig != nil {
+			to.HeaderName = *c.HttpHeaderConfig.HttpHeaderName
+		}
+		if c.QueryStringConfig == nil {
+			to.Values = valuesOf(c)
+		} else {
+			for _, q := range c.QueryStringConfig.Values {
+				to.Query = append(to.Query, proxy.KeyValue{Key: val(q.Key), Value: val(q.Value)})
+			}
+		}
+		p.Conditions = append(p.Conditions, to)
+	}
+	return p
+}
+
+func planeAction(actions []types.Action) proxy.Action {
+	a := actions[0] // normalActions lets exactly one through
+	switch {
+	case a.RedirectConfig != nil:
+		r := a.RedirectConfig
+		code := 301
+		if r.StatusCode == types.RedirectActionStatusCodeEnumHttp302 {
+			code = 302
+		}
+		return proxy.Action{Redirect: &proxy.Redirect{
+			Protocol: *r.Protocol, Host: *r.Host, Port: *r.Port, Path: *r.Path, Query: *r.Query, StatusCode: code,
+		}}
+	case a.FixedResponseConfig != nil:
+		f := a.FixedResponseConfig
+		code, _ := strconv.Atoi(*f.StatusCode) // the model's pattern is three digits
+		return proxy.Action{FixedResponse: &proxy.FixedResponse{
+			StatusCode: code, ContentType: val(f.ContentType), Body: val(f.MessageBody),
+		}}
+	}
+	forward := &proxy.Forward{}
+	for _, t := range a.ForwardConfig.TargetGroups {
+		forward.TargetGroups = append(forward.TargetGroups, proxy.WeightedTargetGroup{
+			ID: proxy.TargetGroupID(*t.TargetGroupArn), Weight: int(*t.Weight),
+		})
+	}
+	return proxy.Action{Forward: forward}
+}
+
+func (s *Server) planeGroup(g targetGroup) proxy.TargetGroup {
+	w := g.Wire
+	out := proxy.TargetGroup{
+		ID: proxy.TargetGroupID(g.arn()), Protocol: string(w.Protocol),
+		DeregistrationDelay: seconds(g.Attributes["deregistration_delay.timeout_seconds"]),
+		Algorithm:           g.Attributes["load_balancing.algorithm.type"],
+		HealthCheck: proxy.HealthCheck{
+			Disabled: !*w.HealthCheckEnabled, Protocol: string(w.HealthCheckProtocol), Path: *w.HealthCheckPath,
+			Interval:         time.Duration(*w.HealthCheckIntervalSeconds) * time.Second,
+			Timeout:          time.Duration(*w.HealthCheckTimeoutSeconds) * time.Second,
+			HealthyThreshold: int(*w.HealthyThresholdCount), UnhealthyThreshold: int(*w.UnhealthyThresholdCount),
+			Matcher: *w.Matcher.HttpCode,
+		},
+	}
+	if port, err := strconv.ParseUint(*w.HealthCheckPort, 10, 16); err == nil {
+		out.HealthCheck.Port = uint16(port)
+	}
+	for _, t := range g.Targets {
+		address := t.ID
+		if strings.HasPrefix(t.ID, "i-") {
+			i, ok := s.state.instances.get(t.ID)
+			if !ok || !i.running() {
+				continue
+			}
+			address = i.PrivateIP
+		}
+		a, err := netip.ParseAddr(address)
+		if err != nil {
+			continue // checkTarget lets only addresses through
+		}
+		out.Targets = append(out.Targets, proxy.Target{ID: t.ID, Port: uint16(t.Port), Address: a})
+	}
+	return out
+}
+
+// seconds reads an attribute that its table has checked.
+func seconds(text string) time.Duration {
+	n, _ := strconv.Atoi(text)
+	return time.Duration(n) * time.Second
+}

@@ -1,0 +1,58 @@
+package localaws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+)
+
+// The addresses local AWS listens on when nothing else is said.
+const (
+	ListenAddress = "127.0.0.1:4566"
+	DNSListen     = "127.0.0.1:4553"
+)
+
+// Config is what the command line says.
+type Config struct {
+	Listen  string // ListenAddress when empty
+	DNS     string // DNSListen when empty; "none" opens no DNS server
+	DataDir string
+	Seed    string // file; empty for none
+	Region  string
+	Account string
+	Logger  *slog.Logger
+
+	ProvisioningDelay time.Duration
+	StrictTargets     bool
+}
+
+// Run is local AWS as a program: it starts, says in one line that it is ready, and stops when the context ends.
+func Run(ctx context.Context, c Config) (err error) {
+	o := Options{
+		Region: c.Region, AccountID: c.Account, DataDir: c.DataDir, DNSAddress: firstOf(c.DNS, DNSListen), Logger: c.Logger,
+		ProvisioningDelay: c.ProvisioningDelay, StrictTargets: c.StrictTargets,
+	}
+	if o.DNSAddress == "none" {
+		o.DNSAddress = ""
+	}
+	if c.Seed != "" {
+		if o.Seed, err = ReadSeed(c.Seed); err != nil {
+			return err
+		}
+	}
+	l, err := net.Listen("tcp", firstOf(c.Listen, ListenAddress))
+	if err != nil {
+		return fmt.Errorf("localaws: %w", err)
+	}
+	s, err := New(o)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	s.log.Info("local AWS is ready", "endpoint", "http://"+l.Addr().String(), "region", s.Region(), "account", s.AccountID(),
+		"dns", s.DNSAddress(), "data", firstOf(c.DataDir, "in memory"))
+	return s.Serve(ctx, l)
+}

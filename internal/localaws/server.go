@@ -1,0 +1,384 @@
+package localaws
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sluicehq/sluice/internal/localaws/wire"
+)
+
+// Server is one local AWS: an account in a region.
+type Server struct {
+	options  Options
+	log      *slog.Logger
+	registry *registry
+	quota    map[string]int
+
+	mu    sync.RWMutex // guards state; a mutating call holds it whole
+	state *state
+	store *store
+	plane DataPlane
+	dns   *dnsServer
+
+	troubles map[string]bool // what the data plane last complained of
+
+	random     sync.Mutex // guards options.Random
+	monitor    sync.Mutex // guards what follows
+	calls      map[string]int
+	hook       func(Call) *Fault
+	closeOnce  sync.Once
+	closeError error
+}
+
+// New starts a local AWS with the state found in the data directory: its listeners are open when New returns. The API
+// is served by Serve, Run or Handler.
+func New(o Options) (*Server, error) {
+	if err := complete(&o); err != nil {
+		return nil, err
+	}
+	r, err := serve()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{options: o, log: o.Logger, registry: r, quota: maps.Clone(quotas), state: newState(), calls: map[string]int{}}
+	for name, limit := range o.Quotas {
+		if err := s.SetQuota(name, limit); err != nil {
+			return nil, err
+		}
+	}
+	if s.store, err = openStore(o.DataDir); err != nil {
+		return nil, err
+	}
+	if err := s.start(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// complete fills in what the options leave open.
+func complete(o *Options) error {
+	if seed := o.Seed; seed != nil {
+		if o.Region != "" && seed.Region != "" && o.Region != seed.Region {
+			return fmt.Errorf("localaws: the seed is for region %s, but region %s is asked for", seed.Region, o.Region)
+		}
+		o.Region = firstOf(o.Region, seed.Region)
+		o.AccountID = firstOf(o.AccountID, seed.AccountID)
+	}
+	o.Region = firstOf(o.Region, fallbackRegion)
+	o.AccountID = firstOf(o.AccountID, fallbackAccount)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if !o.AddressPool.IsValid() {
+		o.AddressPool = netip.MustParsePrefix(fallbackPool)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
+	return nil
+}
+
+func (s *Server) start() error {
+	if err := s.store.load(s.state); err != nil {
+		return err
+	}
+	if err := s.identify(); err != nil {
+		return err
+	}
+	if s.options.Seed != nil {
+		if err := s.change(func(x *tx) error { return x.plant(s.options.Seed) }); err != nil {
+			return err
+		}
+	}
+	if err := s.startPlane(); err != nil {
+		return err
+	}
+	if s.options.DNSAddress == "" {
+		return nil
+	}
+	var err error
+	s.dns, err = startDNS(s, s.options.DNSAddress)
+	return err
+}
+
+// identify refuses a data directory that belongs to another account or region: its ARNs would all be wrong.
+func (s *Server) identify() error {
+	want := s.options.AccountID + "/" + s.options.Region
+	if have, ok := s.state.meta.get("identity"); ok && have != want {
+		return fmt.Errorf("localaws: %s holds the state of account/region %s, but %s is asked for", s.options.DataDir, have, want)
+	}
+	return s.change(func(x *tx) error { x.state.meta.put(x, "identity", want); return nil })
+}
+
+// change runs a change of the state that is not a call.
+func (s *Server) change(f func(*tx) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := &tx{Server: s, now: s.options.Now().UTC()}
+	if err := f(x); err != nil {
+		x.rollback()
+		return err
+	}
+	return s.finish(x)
+}
+
+// Close closes every listener and the store. It may be called twice.
+func (s *Server) Close() error {
+	s.closeOnce.Do(func() {
+		s.dns.close()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.plane != nil {
+			s.plane.Close()
+		}
+		s.closeError = s.store.close()
+	})
+	return s.closeError
+}
+
+// Region and AccountID say whose AWS this is.
+func (s *Server) Region() string    { return s.options.Region }
+func (s *Server) AccountID() string { return s.options.AccountID }
+
+// SetQuota changes a limit, by the name that DescribeAccountLimits gives it.
+func (s *Server) SetQuota(name string, limit int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.quota[name]; !ok {
+		return fmt.Errorf("localaws: there is no quota %q", name)
+	}
+	s.quota[name] = limit
+	return nil
+}
+
+// Serve answers API requests on a listener until the context ends.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	h := &http.Server{
+		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	done := make(chan error, 1)
+	go func() { done <- h.Serve(l) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("localaws: serve: %w", err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := h.Shutdown(grace); err != nil {
+		_ = h.Close() // the calls still open after the grace are cut
+	}
+	<-done
+	return nil
+}
+
+// Handler answers API requests, and the admin endpoint under /_local/.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	s.admin(mux)
+	mux.HandleFunc("/", s.serveAPI)
+	return mux
+}
+
+// maxBody is far above any request AWS takes.
+const maxBody = 4 << 20
+
+func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		http.Error(w, "the request body cannot be read", http.StatusRequestEntityTooLarge)
+		return
+	}
+	req := request{header: r.Header, body: body, id: requestID()}
+	if req.malformed = req.parse(r); req.malformed == nil {
+		req.find(s.registry)
+	}
+	if req.service == nil {
+		s.log.Warn("request for a service that local AWS does not have", "method", r.Method, "path", r.URL.Path,
+			"target", r.Header.Get("X-Amz-Target"), "service", credentialScope(r.Header.Get("Authorization")))
+		// The caller's protocol is unknown; this is the shape most clients read.
+		s.answer(w, s.registry.services["sts"], req.id, nil, nil, wire.Errorf("InvalidAction",
+			"Could not find an operation to run: local AWS does not have this service"))
+		return
+	}
+	op := req.service.operations[req.operation]
+	if op == nil {
+		s.log.Warn("operation that local AWS does not have", "operation", req.service.SigningName+":"+req.operation)
+		s.answer(w, req.service, req.id, nil, nil, req.service.UnknownOperation(req.operation))
+		return
+	}
+	out, err := s.call(op, &req)
+	s.answer(w, req.service, req.id, op, out, err)
+}
+
+// request is an HTTP request understood as far as which operation it asks for.
+type request struct {
+	header    http.Header
+	body      []byte
+	form      url.Values
+	id        string
+	service   *service
+	operation string
+	malformed error
+}
+
+func (q *request) parse(r *http.Request) error {
+	q.form = r.URL.Query()
+	if q.header.Get("X-Amz-Target") != "" || len(q.body) == 0 {
+		return nil
+	}
+	posted, err := url.ParseQuery(string(q.body))
+	for key, values := range posted {
+		q.form[key] = values
+	}
+	return err
+}
+
+// find picks the service: the JSON target, then whom the request is signed for, then the API version.
+func (q *request) find(r *registry) {
+	if target := q.header.Get("X-Amz-Target"); target != "" {
+		q.service, q.operation = r.byTarget(target)
+		return
+	}
+	q.operation = q.form.Get("Action")
+	scope := credentialScope(firstOf(q.header.Get("Authorization"), "Credential="+q.form.Get("X-Amz-Credential")))
+	if q.service = r.services[scope]; q.service == nil {
+		q.service = r.byVersion(q.form.Get("Version"))
+	}
+}
+
+// credentialScope takes the service out of `Credential=AKID/date/region/SERVICE/aws4_request`.
+func credentialScope(authorization string) string {
+	_, rest, _ := strings.Cut(authorization, "Credential=")
+	rest, _, _ = strings.Cut(rest, ",")
+	parts := strings.Split(strings.TrimSpace(rest), "/")
+	if len(parts) < 4 || parts[len(parts)-1] != "aws4_request" {
+		return ""
+	}
+	return parts[len(parts)-2]
+}
+
+// call runs one operation, with its count and its faults.
+func (s *Server) call(op *operation, req *request) (any, error) {
+	var in any
+	err := req.malformed
+	if err == nil {
+		if in, err = decode(op, req); err == nil {
+			err = op.Validate(in)
+		}
+	}
+	fault := s.observe(Call{Operation: op.key, Mutating: op.mutating, Input: in})
+	if fault != nil && !fault.After {
+		return nil, fault.strike()
+	}
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.run(op, in)
+	if fault != nil && err == nil {
+		return nil, fault.strike()
+	}
+	return out, err
+}
+
+func decode(op *operation, req *request) (any, error) {
+	if req.service.Protocol == wire.JSON {
+		return op.DecodeJSON(req.body)
+	}
+	return op.DecodeForm(req.form)
+}
+
+// run makes a call's changes, puts them in force and saves them; on any error nothing has changed.
+func (s *Server) run(op *operation, in any) (any, error) {
+	x := &tx{Server: s, now: s.options.Now().UTC()}
+	if !op.mutating {
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		return op.run(x, in)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out, err := op.run(x, in)
+	if err != nil {
+		x.rollback()
+		return nil, err
+	}
+	if err := s.finish(x); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// finish puts changes in force, then saves them. The answer is given after both.
+func (s *Server) finish(x *tx) error {
+	err := s.updatePlane(x)
+	if err == nil {
+		err = s.store.commit(x.writes)
+	}
+	if err == nil {
+		return nil
+	}
+	planeChanged := x.updatesPlane()
+	x.rollback()
+	if planeChanged {
+		if again := s.applyPlane(); again != nil {
+			s.log.Error("the data plane could not be set back", "error", again)
+		}
+	}
+	s.log.Error("a call failed for a reason that AWS does not have", "error", err)
+	return &wire.Error{Code: "InternalFailure", Message: err.Error(), Status: http.StatusInternalServerError}
+}
+
+func (s *Server) answer(w http.ResponseWriter, sv *service, id string, op *operation, out any, err error) {
+	var body []byte
+	status := http.StatusOK
+	if err != nil {
+		var e *wire.Error
+		if !errors.As(err, &e) {
+			s.log.Error("a call failed for a reason that AWS does not have", "error", err)
+			e = &wire.Error{Code: "InternalFailure", Message: err.Error(), Status: http.StatusInternalServerError}
+		}
+		status, body = e.HTTPStatus(), sv.EncodeError(e, id)
+	} else {
+		body = op.Encode(out, id)
+	}
+	w.Header().Set("Content-Type", sv.ContentType())
+	w.Header().Set("X-Amzn-Requestid", id)
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client is gone; there is nobody to tell
+}
+
+// requestID is a UUID.
+func requestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	h := hex.EncodeToString(b[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
