@@ -14,10 +14,11 @@ import (
 	"github.com/sluicehq/sluice/internal/compile"
 	"github.com/sluicehq/sluice/internal/kube"
 	"github.com/sluicehq/sluice/internal/lb"
+	"github.com/sluicehq/sluice/internal/localaws/localawstest"
 )
 
 var options = compile.Options{
-	Cluster: "bench", IngressClass: "alb", DefaultScheme: lb.Internal, DefaultTargetType: lb.InstanceTargets,
+	Cluster: localawstest.Cluster, IngressClass: "alb", DefaultScheme: lb.Internal, DefaultTargetType: lb.InstanceTargets,
 	TolerateMissingService: true, Features: lb.Features{lb.InstanceTargetsFeature},
 }
 
