@@ -109,7 +109,7 @@ func (e *Engine) registerSome(ctx context.Context, r *registration, group string
 	case isCode(err, "TargetGroupNotFound"):
 		e.forgetTargetGroup(group)
 		return err
-	case !isCode(err, "InvalidTarget"):
+	case !isCode(err, "InvalidTarget", "ValidationError"):
 		return judged(err)
 	case len(batch) == 1:
 		return blockedBy(err, lb.CloudRefused, targetText(batch[0]), "AWS does not take the target: "+answerText(err),

@@ -1,0 +1,339 @@
+package aws_test
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/sluicehq/sluice/internal/engine"
+	"github.com/sluicehq/sluice/internal/engine/aws"
+	"github.com/sluicehq/sluice/internal/engine/enginetest"
+	"github.com/sluicehq/sluice/internal/localaws"
+	"github.com/sluicehq/sluice/internal/proxy"
+)
+
+// world is a local AWS with a VPC: public and private subnets in three zones.
+type world struct {
+	*localaws.Server
+	config  awssdk.Config
+	elb     *elb.Client
+	ec2     *ec2.Client
+	vpc     string
+	private []string
+	public  []string
+	now     atomic.Int64 // nanoseconds, the engines' clock
+	slept   atomic.Int64 // nanoseconds that engines asked to wait
+	aside   atomic.Int64 // calls that the test made, not an engine
+}
+
+// still is a data plane without traffic: these tests are about what the API holds.
+type still struct{}
+
+func (still) Apply(proxy.Config) error                        { return nil }
+func (still) Health(proxy.TargetGroupID) []proxy.TargetHealth { return nil }
+func (still) Close()                                          {}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	server, err := localaws.New(localaws.Options{DataPlane: still{}})
+	check(t, err)
+	t.Cleanup(func() { check(t, server.Close()) })
+	api := httptest.NewServer(server.Handler())
+	t.Cleanup(api.Close)
+	w := &world{Server: server, config: awssdk.Config{
+		Region: server.Region(), BaseEndpoint: awssdk.String(api.URL), RetryMaxAttempts: 1,
+		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+	}}
+	w.now.Store(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano())
+	w.elb, w.ec2 = elb.NewFromConfig(w.config), ec2.NewFromConfig(w.config)
+	w.makeNetwork(t)
+	return w
+}
+
+func (w *world) makeNetwork(t testing.TB) {
+	ctx := t.Context()
+	vpc, err := w.ec2.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: awssdk.String("10.0.0.0/16")})
+	check(t, err)
+	w.vpc = awssdk.ToString(vpc.Vpc.VpcId)
+	gateway, err := w.ec2.CreateInternetGateway(ctx, &ec2.CreateInternetGatewayInput{})
+	check(t, err)
+	_, err = w.ec2.AttachInternetGateway(ctx, &ec2.AttachInternetGatewayInput{
+		InternetGatewayId: gateway.InternetGateway.InternetGatewayId, VpcId: awssdk.String(w.vpc),
+	})
+	check(t, err)
+	table, err := w.ec2.CreateRouteTable(ctx, &ec2.CreateRouteTableInput{VpcId: awssdk.String(w.vpc)})
+	check(t, err)
+	_, err = w.ec2.CreateRoute(ctx, &ec2.CreateRouteInput{
+		RouteTableId: table.RouteTable.RouteTableId, DestinationCidrBlock: awssdk.String("0.0.0.0/0"),
+		GatewayId: gateway.InternetGateway.InternetGatewayId,
+	})
+	check(t, err)
+	for i, zone := range []string{"a", "c", "d"} {
+		for j, role := range []string{"kubernetes.io/role/elb", "kubernetes.io/role/internal-elb"} {
+			made, err := w.ec2.CreateSubnet(ctx, &ec2.CreateSubnetInput{
+				VpcId: awssdk.String(w.vpc), AvailabilityZone: awssdk.String(w.Region() + zone),
+				CidrBlock: awssdk.String(fmt.Sprintf("10.0.%d.0/24", 10*j+i)),
+				TagSpecifications: []ec2types.TagSpecification{{
+					ResourceType: ec2types.ResourceTypeSubnet, Tags: []ec2types.Tag{{Key: awssdk.String(role), Value: awssdk.String("1")}},
+				}},
+			})
+			check(t, err)
+			id := awssdk.ToString(made.Subnet.SubnetId)
+			if j == 1 {
+				w.private = append(w.private, id)
+				continue
+			}
+			w.public = append(w.public, id)
+			_, err = w.ec2.AssociateRouteTable(ctx, &ec2.AssociateRouteTableInput{
+				RouteTableId: table.RouteTable.RouteTableId, SubnetId: awssdk.String(id),
+			})
+			check(t, err)
+		}
+	}
+}
+
+// load starts an engine and loads its mirror.
+func (w *world) load(t testing.TB) *aws.Engine {
+	t.Helper()
+	e, err := aws.New(aws.Options{
+		Cluster: enginetest.Cluster, VPCID: w.vpc, Config: w.config,
+		Now: func() time.Time { return time.Unix(0, w.now.Load()) },
+		Sleep: func(ctx context.Context, d time.Duration) error {
+			w.slept.Add(int64(d))
+			return ctx.Err()
+		},
+	})
+	check(t, err)
+	check(t, e.Load(t.Context()))
+	return e
+}
+
+func (w *world) pass(d time.Duration) { w.now.Add(int64(d)) }
+
+// Engine is load, as the suite wants it.
+func (w *world) Engine(t testing.TB) engine.Engine { return w.load(t) }
+
+// Calls counts all calls of engines.
+func (w *world) Calls() int {
+	sum := 0
+	for _, n := range w.Server.Calls() {
+		sum += n
+	}
+	return sum - int(w.aside.Load())
+}
+
+// test runs a test's own calls, which do not count.
+func (w *world) test(do func()) {
+	before := w.Calls()
+	do()
+	w.aside.Add(int64(w.Calls() - before))
+}
+
+// Break is enginetest.World's: connections are dropped.
+func (w *world) Break(f enginetest.Fault) (hit func() bool) {
+	var met atomic.Bool
+	n := 0
+	w.Fail(func(c localaws.Call) *localaws.Fault {
+		if f.Nth == 0 || !c.Mutating {
+			return nil
+		}
+		switch n++; {
+		case n == f.Nth:
+			met.Store(true)
+			return &localaws.Fault{After: f.TakesEffect}
+		case n > f.Nth && f.StaysDown:
+			return &localaws.Fault{}
+		}
+		return nil
+	})
+	return met.Load
+}
+
+// PlantForeign makes things of other clusters and of nobody, some with names that are like ours.
+func (w *world) PlantForeign(t testing.TB) {
+	w.test(func() {
+		ctx := t.Context()
+		group, err := w.ec2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
+			GroupName: awssdk.String("k8s-traffic-demo-by-hand"), Description: awssdk.String("by hand"), VpcId: awssdk.String(w.vpc),
+			TagSpecifications: []ec2types.TagSpecification{{
+				ResourceType: ec2types.ResourceTypeSecurityGroup,
+				Tags:         []ec2types.Tag{{Key: awssdk.String("elbv2.k8s.aws/cluster"), Value: awssdk.String("other")}},
+			}},
+		})
+		check(t, err)
+		balancer, err := w.elb.CreateLoadBalancer(ctx, &elb.CreateLoadBalancerInput{
+			Name: awssdk.String("by-hand"), Subnets: w.public, SecurityGroups: []string{awssdk.ToString(group.GroupId)},
+			Tags: elbTags("elbv2.k8s.aws/cluster", "other", "ingress.k8s.aws/stack", "default/web", "ingress.k8s.aws/resource", "LoadBalancer"),
+		})
+		check(t, err)
+		targets, err := w.elb.CreateTargetGroup(ctx, &elb.CreateTargetGroupInput{
+			Name: awssdk.String("by-hand"), Protocol: elbtypes.ProtocolEnumHttp, Port: awssdk.Int32(80), VpcId: awssdk.String(w.vpc),
+			TargetType: elbtypes.TargetTypeEnumIp, Tags: elbTags("ingress.k8s.aws/stack", "default/web"),
+		})
+		check(t, err)
+		_, err = w.elb.CreateListener(ctx, &elb.CreateListenerInput{
+			LoadBalancerArn: balancer.LoadBalancers[0].LoadBalancerArn, Port: awssdk.Int32(80), Protocol: elbtypes.ProtocolEnumHttp,
+			DefaultActions: []elbtypes.Action{{
+				Type: elbtypes.ActionTypeEnumForward, TargetGroupArn: targets.TargetGroups[0].TargetGroupArn,
+			}},
+			Tags: elbTags("elbv2.k8s.aws/cluster", "demo"),
+		})
+		check(t, err)
+	})
+}
+
+func elbTags(pairs ...string) []elbtypes.Tag {
+	var list []elbtypes.Tag
+	for pair := range slices.Chunk(pairs, 2) {
+		list = append(list, elbtypes.Tag{Key: awssdk.String(pair[0]), Value: awssdk.String(pair[1])})
+	}
+	return list
+}
+
+// Contents prints load balancers with listeners and rules, target groups and security groups, by name.
+func (w *world) Contents(t testing.TB) string {
+	var c contents
+	w.test(func() { c.read(t, w) })
+	slices.Sort(c.lines)
+	return strings.Join(c.lines, "\n")
+}
+
+type contents struct {
+	names map[string]string // by ARN or id
+	tags  map[string]string
+	lines []string
+}
+
+func (c *contents) add(format string, args ...any) {
+	c.lines = append(c.lines, fmt.Sprintf(format, args...))
+}
+
+func (c *contents) named(ids []string) []string {
+	var names []string
+	for _, id := range ids {
+		names = append(names, c.names[id])
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (c *contents) read(t testing.TB, w *world) {
+	ctx := t.Context()
+	c.names, c.tags = map[string]string{}, map[string]string{}
+	groups, err := w.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{})
+	check(t, err)
+	for _, g := range groups.SecurityGroups {
+		c.names[*g.GroupId] = *g.GroupName
+		var rules, tags []string
+		for _, p := range g.IpPermissions {
+			for _, r := range p.IpRanges {
+				rules = append(rules, fmt.Sprint(*p.IpProtocol, " ", awssdk.ToInt32(p.FromPort), " ", *r.CidrIp))
+			}
+		}
+		for _, tag := range g.Tags {
+			tags = append(tags, *tag.Key+"="+*tag.Value)
+		}
+		slices.Sort(rules)
+		slices.Sort(tags)
+		c.add("sg %s %q %v %v", *g.GroupName, *g.Description, rules, tags)
+	}
+	targets, err := w.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{})
+	check(t, err)
+	for _, g := range targets.TargetGroups {
+		c.names[*g.TargetGroupArn] = *g.TargetGroupName
+		c.readTags(t, w, *g.TargetGroupArn)
+		c.add("tg %s %s %s %d %s %s", *g.TargetGroupName, g.TargetType, g.Protocol, *g.Port, awssdk.ToString(g.HealthCheckPath), c.tags[*g.TargetGroupArn])
+	}
+	balancers, err := w.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{})
+	check(t, err)
+	for _, b := range balancers.LoadBalancers {
+		c.readTags(t, w, *b.LoadBalancerArn)
+		var subnets []string
+		for _, z := range b.AvailabilityZones {
+			subnets = append(subnets, fmt.Sprintf("%v%d", slices.Contains(w.public, *z.SubnetId), max(slices.Index(w.public, *z.SubnetId), slices.Index(w.private, *z.SubnetId))))
+		}
+		slices.Sort(subnets)
+		c.add("lb %s %s %s %v %v %s", *b.LoadBalancerName, b.Scheme, b.IpAddressType, subnets, c.named(b.SecurityGroups), c.tags[*b.LoadBalancerArn])
+		c.readListeners(t, w, b)
+	}
+}
+
+func (c *contents) readListeners(t testing.TB, w *world, b elbtypes.LoadBalancer) {
+	ctx := t.Context()
+	listeners, err := w.elb.DescribeListeners(ctx, &elb.DescribeListenersInput{LoadBalancerArn: b.LoadBalancerArn})
+	check(t, err)
+	for _, l := range listeners.Listeners {
+		c.readTags(t, w, *l.ListenerArn)
+		c.add("listener %s:%d %s %s %s", *b.LoadBalancerName, *l.Port, l.Protocol, c.actions(l.DefaultActions), c.tags[*l.ListenerArn])
+		rules, err := w.elb.DescribeRules(ctx, &elb.DescribeRulesInput{ListenerArn: l.ListenerArn})
+		check(t, err)
+		for _, r := range rules.Rules {
+			if awssdk.ToBool(r.IsDefault) {
+				continue
+			}
+			c.readTags(t, w, *r.RuleArn)
+			// The resource tag of a rule says where it was created, not where it stands.
+			kept := strings.Join(slices.DeleteFunc(strings.Fields(c.tags[*r.RuleArn]), func(tag string) bool {
+				return strings.HasPrefix(tag, "ingress.k8s.aws/resource=")
+			}), " ")
+			var conditions []string
+			for _, condition := range r.Conditions {
+				conditions = append(conditions, *condition.Field+strings.Join(condition.PathPatternConfig.Values, ","))
+			}
+			c.add("rule %s:%d/%05s %v %s %s", *b.LoadBalancerName, *l.Port, *r.Priority, conditions, c.actions(r.Actions), kept)
+		}
+	}
+}
+
+func (c *contents) actions(list []elbtypes.Action) string {
+	var parts []string
+	for _, a := range list {
+		part := string(a.Type)
+		if a.ForwardConfig != nil {
+			var groups []string
+			for _, g := range a.ForwardConfig.TargetGroups {
+				groups = append(groups, fmt.Sprint(c.names[*g.TargetGroupArn], "*", awssdk.ToInt32(g.Weight)))
+			}
+			slices.Sort(groups)
+			part += " " + strings.Join(groups, "+")
+		}
+		if a.RedirectConfig != nil {
+			part += " " + *a.RedirectConfig.Path
+		}
+		if a.FixedResponseConfig != nil {
+			part += " " + *a.FixedResponseConfig.StatusCode
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, ";")
+}
+
+func (c *contents) readTags(t testing.TB, w *world, arn string) {
+	out, err := w.elb.DescribeTags(t.Context(), &elb.DescribeTagsInput{ResourceArns: []string{arn}})
+	check(t, err)
+	var list []string
+	for _, tag := range out.TagDescriptions[0].Tags {
+		list = append(list, *tag.Key+"="+*tag.Value)
+	}
+	slices.Sort(list)
+	c.tags[arn] = strings.Join(list, " ")
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
