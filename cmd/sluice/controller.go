@@ -1,0 +1,234 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	apiruntime "k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	crlog "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	crmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
+	"github.com/sluicehq/sluice/internal/compile"
+	"github.com/sluicehq/sluice/internal/control"
+	"github.com/sluicehq/sluice/internal/engine/aws"
+	"github.com/sluicehq/sluice/internal/lb"
+)
+
+type controllerFlags struct {
+	cluster   string
+	class     string
+	region    string
+	vpc       string
+	tags      map[string]string
+	external  []string
+	target    string
+	scheme    string
+	tolerant  bool
+	namespace string
+
+	kubeconfig    string
+	metrics       string
+	probes        string
+	elect         bool
+	electionID    string
+	electionSpace string
+
+	stackWorkers   int
+	bindingWorkers int
+	sync           time.Duration
+	audit          time.Duration
+	level          string
+}
+
+func newControllerCommand() *cobra.Command {
+	var flags controllerFlags
+	cmd := &cobra.Command{
+		Use:   "controller",
+		Short: "Run the controller",
+		Long: `Watches Ingresses and keeps load balancers as they ask. Flags are named as those of the
+AWS Load Balancer Controller. AWS credentials, the region and AWS_ENDPOINT_URL are found as
+the aws CLI finds them.`,
+		Example: "  sluice controller --cluster-name demo --kubeconfig ~/.kube/config",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return flags.run(cmd) },
+	}
+	f := cmd.Flags()
+	f.SetNormalizeFunc(oldFlagNames)
+	f.StringVar(&flags.cluster, "cluster-name", "", "name of the cluster, in the tags and names of everything in AWS (required)")
+	f.StringVar(&flags.class, "ingress-class", "alb", "class annotation of the Ingresses to serve; IngressClasses are told by their controller")
+	f.StringVar(&flags.region, "aws-region", "", "AWS region; from the environment when not given")
+	f.StringVar(&flags.vpc, "aws-vpc-id", "", "VPC of the cluster; the one with the tag kubernetes.io/cluster/<cluster-name> when not given")
+	f.StringToStringVar(&flags.tags, "default-tags", nil, "tags on everything that is made in AWS, as key=value,…")
+	f.StringSliceVar(&flags.external, "external-managed-tags", nil, "tag keys that others manage and that are left alone")
+	f.StringVar(&flags.target, "default-target-type", string(lb.InstanceTargets), "instance or ip, where neither Ingress nor Service says it")
+	f.StringVar(&flags.scheme, "default-load-balancer-scheme", string(lb.Internal), "internal or internet-facing, where no Ingress says it")
+	f.BoolVar(&flags.tolerant, "tolerate-non-existent-backend-service", true, "answer 503 for a Service that does not exist, instead of leaving all as it is")
+	f.StringVar(&flags.namespace, "watch-namespace", "", "the only namespace to watch; all when not given")
+	f.StringVar(&flags.kubeconfig, "kubeconfig", "", "file that tells how to reach the cluster; KUBECONFIG or the pod's own account when not given")
+	f.StringVar(&flags.metrics, "metrics-bind-address", ":8080", "address of the metrics, 0 for none")
+	f.StringVar(&flags.probes, "health-probe-bind-address", ":61779", "address of /healthz and /readyz, 0 for none")
+	f.BoolVar(&flags.elect, "enable-leader-election", true, "work only while no other replica does")
+	f.StringVar(&flags.electionID, "leader-election-id", "aws-load-balancer-controller-leader", "name of the Lease")
+	f.StringVar(&flags.electionSpace, "leader-election-namespace", "", "namespace of the Lease; the pod's own, or kube-system outside of a pod, when not given")
+	f.IntVar(&flags.stackWorkers, "ingress-max-concurrent-reconciles", 3, "load balancers worked at a time")
+	f.IntVar(&flags.bindingWorkers, "targetgroupbinding-max-concurrent-reconciles", 3, "TargetGroupBindings worked at a time")
+	f.DurationVar(&flags.sync, "sync-period", 10*time.Hour, "how often everything is looked at although nothing has changed")
+	f.DurationVar(&flags.audit, "aws-audit-interval", 10*time.Minute, "how often AWS is compared with what is known of it, 0 for never")
+	f.StringVar(&flags.level, "log-level", "info", "debug, info, warn or error")
+	_ = cmd.MarkFlagRequired("cluster-name") // fails only for a flag that does not exist
+	return cmd
+}
+
+// oldFlagNames lets the AWS Load Balancer Controller's shorter names stand for ours.
+func oldFlagNames(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	switch name {
+	case "metrics-bind-addr":
+		name = "metrics-bind-address"
+	case "health-probe-bind-addr":
+		name = "health-probe-bind-address"
+	}
+	return pflag.NormalizedName(name)
+}
+
+func (f controllerFlags) check() error {
+	if f.target != string(lb.InstanceTargets) && f.target != string(lb.IPTargets) {
+		return fmt.Errorf("--default-target-type is %q and must be instance or ip", f.target)
+	}
+	if f.scheme != string(lb.Internal) && f.scheme != string(lb.InternetFacing) {
+		return fmt.Errorf("--default-load-balancer-scheme is %q and must be internal or internet-facing", f.scheme)
+	}
+	for key := range f.tags {
+		if slices.Contains(f.external, key) {
+			return fmt.Errorf("tag %q is in both --default-tags and --external-managed-tags", key)
+		}
+	}
+	if f.stackWorkers < 1 || f.bindingWorkers < 1 {
+		return errors.New("--ingress-max-concurrent-reconciles and --targetgroupbinding-max-concurrent-reconciles must be at least 1")
+	}
+	return nil
+}
+
+func (f controllerFlags) run(cmd *cobra.Command) error {
+	ctx := cmd.Context()
+	if err := f.check(); err != nil {
+		return err
+	}
+	logger, err := newLogger(cmd.ErrOrStderr(), f.level)
+	if err != nil {
+		return err
+	}
+	setLibraryLoggers(logger)
+	m, err := f.manager(logger)
+	if err != nil {
+		return err
+	}
+	config, vpc, err := awsAccess(ctx, f.cluster, f.region, f.vpc)
+	if err != nil {
+		return err
+	}
+	engine, err := aws.New(aws.Options{
+		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external,
+	})
+	if err != nil {
+		return err
+	}
+	loop, err := control.New(m, control.Options{
+		Compile: compile.Options{
+			Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
+			DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant,
+		},
+		Engine: engine, Targets: engine, Mirror: engine,
+		VPCID: vpc, BackendSecurityGroup: sourceGroup(engine), Namespace: f.namespace,
+		StackWorkers: f.stackWorkers, BindingWorkers: f.bindingWorkers, AuditInterval: f.audit,
+		Registry: crmetrics.Registry, Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(m.AddHealthzCheck("ping", alive), m.AddReadyzCheck("loop", loop.Ready)); err != nil {
+		return err
+	}
+	logger.Info("sluice starts", "version", version, "cluster", f.cluster, "region", config.Region, "vpc", vpc)
+	return m.Start(ctx)
+}
+
+// manager connects to the cluster.
+func (f controllerFlags) manager(logger *slog.Logger) (manager.Manager, error) {
+	kube, namespace, err := f.connection()
+	if err != nil {
+		return nil, err
+	}
+	scheme := apiruntime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), elbv2api.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	cache := control.CacheOptions(f.namespace)
+	cache.SyncPeriod = &f.sync
+	grace := 5 * time.Second
+	m, err := manager.New(kube, manager.Options{
+		Scheme: scheme, Cache: cache, Logger: logr.FromSlogHandler(logger.Handler()),
+		Metrics: metricsserver.Options{BindAddress: f.metrics}, HealthProbeBindAddress: f.probes,
+		LeaderElection: f.elect, LeaderElectionID: f.electionID, LeaderElectionNamespace: cmp.Or(f.electionSpace, namespace),
+		LeaderElectionReleaseOnCancel: true, GracefulShutdownTimeout: &grace,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reach the cluster: %w", err)
+	}
+	return m, nil
+}
+
+// connection says how to reach the cluster, and which namespace the Lease is in: empty for the pod's own.
+func (f controllerFlags) connection() (*rest.Config, string, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = f.kubeconfig
+	kube, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, "", fmt.Errorf("find the cluster: %w", err)
+	}
+	kube.UserAgent = "sluice/" + version
+	kube.QPS = -1 // the API server's own fairness limits us
+	namespace := ""
+	if _, err := rest.InClusterConfig(); errors.Is(err, rest.ErrNotInCluster) {
+		namespace = "kube-system"
+	}
+	return kube, namespace, nil
+}
+
+// setLibraryLoggers has the libraries log as we do, their chatter only at level debug.
+func setLibraryLoggers(logger *slog.Logger) {
+	l := logr.FromSlogHandler(logger.Handler())
+	crlog.SetLogger(l)
+	klog.SetLogger(l)
+}
+
+// sourceGroup is what tells the security group that load balancers reach targets from.
+func sourceGroup(engine any) func() string {
+	if e, ok := engine.(interface{ BackendSecurityGroup() string }); ok {
+		return e.BackendSecurityGroup
+	}
+	return nil
+}
+
+func sortedTags(tags map[string]string) []lb.Tag {
+	var out []lb.Tag
+	for key, value := range tags {
+		out = append(out, lb.Tag{Key: key, Value: value})
+	}
+	slices.SortFunc(out, func(a, b lb.Tag) int { return strings.Compare(a.Key, b.Key) })
+	return out
+}

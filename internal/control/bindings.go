@@ -1,0 +1,309 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
+	"github.com/sluicehq/sluice/internal/kube"
+	"github.com/sluicehq/sluice/internal/lb"
+	"github.com/sluicehq/sluice/internal/plan"
+)
+
+// TargetGroupBindings are made as an engine makes its resources: lowered, compared, applied. They tie what the engine
+// made to what the registration path follows.
+
+// BindingKind is the plan's kind of TargetGroupBinding objects.
+const BindingKind plan.Kind = "TargetGroupBinding"
+
+// Labels of a stack's bindings.
+const (
+	stackLabel          = "ingress.k8s.aws/stack" // of an IngressGroup
+	stackNamespaceLabel = "ingress.k8s.aws/stack-namespace"
+	stackNameLabel      = "ingress.k8s.aws/stack-name"
+)
+
+// unknownYet stands in a plan for what only applying tells.
+const unknownYet = "(known after apply)"
+
+// stackLabels are the labels that a stack's bindings carry.
+func stackLabels(id lb.StackID) map[string]string {
+	if namespace, name, own := strings.Cut(string(id), "/"); own {
+		return map[string]string{stackNamespaceLabel: namespace, stackNameLabel: name}
+	}
+	return map[string]string{stackLabel: string(id)}
+}
+
+// stackOfBinding says which stack made a binding; ok is false for one that a user made.
+func stackOfBinding(b *elbv2api.TargetGroupBinding) (id lb.StackID, ok bool) {
+	if group := b.Labels[stackLabel]; group != "" {
+		return lb.StackID(group), true
+	}
+	namespace, name := b.Labels[stackNamespaceLabel], b.Labels[stackNameLabel]
+	return lb.StackID(namespace + "/" + name), namespace != "" && name != ""
+}
+
+// bindingsOf are a stack's bindings.
+func bindingsOf(objects *kube.Objects, id lb.StackID) []*elbv2api.TargetGroupBinding {
+	var out []*elbv2api.TargetGroupBinding
+	for _, b := range objects.TargetGroupBindings() {
+		if stack, ok := stackOfBinding(b); ok && stack == id {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// binding is one TargetGroupBinding, as it is or as it should be. Of its labels only a stack's count.
+type binding struct {
+	object *elbv2api.TargetGroupBinding
+	from   []lb.Object
+}
+
+// ID is by namespace and name.
+func (b binding) ID() plan.ID {
+	return plan.ID{Kind: BindingKind, Name: b.object.Namespace + "/" + b.object.Name}
+}
+
+// Refs are none: the target group is another engine's.
+func (b binding) Refs() []plan.ID { return nil }
+
+// Owner is none.
+func (b binding) Owner() plan.ID { return plan.ID{} }
+
+// From are the objects that the target group is for.
+func (b binding) From() []lb.Object { return b.from }
+
+// Fields are the spec's, and the stack.
+func (b binding) Fields() []plan.Field {
+	s := b.object.Spec
+	stack, _ := stackOfBinding(b.object)
+	fields := []plan.Field{
+		{Name: "service", Value: s.ServiceRef.Name + ":" + s.ServiceRef.Port.String()},
+		{Name: "target type", Value: text(s.TargetType)},
+		{Name: "target group", Value: s.TargetGroupARN},
+		{Name: "protocol", Value: text(s.TargetGroupProtocol)},
+		{Name: "address type", Value: text(s.IPAddressType)},
+		{Name: "vpc", Value: s.VpcID},
+		{Name: "stack", Value: string(stack)},
+	}
+	rest := s.DeepCopy()
+	rest.ServiceRef, rest.TargetType, rest.TargetGroupARN, rest.TargetGroupProtocol, rest.IPAddressType, rest.VpcID, rest.TargetGroupName =
+		elbv2api.ServiceReference{}, nil, "", nil, nil, "", ""
+	fields = append(fields, plan.Field{Name: "node selector", Value: document(rest.NodeSelector)}, plan.Field{Name: "networking", Value: document(rest.Networking)})
+	rest.NodeSelector, rest.Networking = nil, nil
+	if other := document(rest); other != document(elbv2api.TargetGroupBindingSpec{}) {
+		fields = append(fields, plan.Field{Name: "other", Value: other})
+	}
+	return fields
+}
+
+func text[T ~string](s *T) string {
+	if s == nil {
+		return ""
+	}
+	return string(*s)
+}
+
+// document is the JSON of a value, or nothing for nil.
+func document(value any) string {
+	out, err := json.Marshal(value)
+	if err != nil {
+		panic("control: a part of a binding has no JSON: " + err.Error()) // it came from JSON
+	}
+	if string(out) == "null" {
+		return ""
+	}
+	return string(out)
+}
+
+// site is what bindings say about where they are.
+type site struct {
+	vpc           string
+	securityGroup string // the source that load balancers reach targets from; empty leaves networking out
+}
+
+// wantedBindings lowers a stack's bindings. One whose target group is not known (it could not be made) stays as it is.
+func wantedBindings(stack lb.Stack, groups map[lb.ResourceID]lb.TargetGroupRef, have []*elbv2api.TargetGroupBinding, at site) []plan.Resource {
+	var wanted []plan.Resource
+	for _, want := range stack.Bindings {
+		arn, known := groups[want.TargetGroup]
+		if !known {
+			if was := bindingNamed(have, want.Namespace, want.Name); was != nil {
+				wanted = append(wanted, binding{object: was, from: want.From})
+			}
+			continue
+		}
+		object := lowerBinding(stack, want, string(arn), at)
+		if was := bindingTo(have, want.Namespace, string(arn)); was != nil {
+			object.Name = was.Name // whoever made it named it
+			if at.securityGroup == "" {
+				object.Spec.Networking = was.Spec.Networking // unknown, so as it is
+			}
+		}
+		wanted = append(wanted, binding{object: object, from: want.From})
+	}
+	return wanted
+}
+
+func bindingNamed(list []*elbv2api.TargetGroupBinding, namespace, name string) *elbv2api.TargetGroupBinding {
+	for _, b := range list {
+		if b.Namespace == namespace && b.Name == name {
+			return b
+		}
+	}
+	return nil
+}
+
+func bindingTo(list []*elbv2api.TargetGroupBinding, namespace, arn string) *elbv2api.TargetGroupBinding {
+	for _, b := range list {
+		if b.Namespace == namespace && b.Spec.TargetGroupARN == arn {
+			return b
+		}
+	}
+	return nil
+}
+
+// lowerBinding writes a binding as the AWS Load Balancer Controller would.
+func lowerBinding(stack lb.Stack, want lb.Binding, arn string, at site) *elbv2api.TargetGroupBinding {
+	kind := elbv2api.TargetType(want.TargetType)
+	object := &elbv2api.TargetGroupBinding{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: want.Namespace, Name: want.Name, Labels: stackLabels(stack.ID), Finalizers: []string{bindingFinalizer},
+		},
+		Spec: elbv2api.TargetGroupBindingSpec{
+			TargetGroupARN: arn,
+			TargetType:     &kind,
+			ServiceRef:     elbv2api.ServiceReference{Name: want.Service, Port: portValue(want.ServicePort)},
+			VpcID:          at.vpc,
+		},
+	}
+	for _, g := range stack.TargetGroups {
+		if g.ID == want.TargetGroup {
+			protocol, family := elbv2api.TargetGroupProtocol(g.Protocol), elbv2api.TargetGroupIPAddressType(g.IPAddressType)
+			object.Spec.TargetGroupProtocol, object.Spec.IPAddressType = &protocol, &family
+		}
+	}
+	if len(want.NodeLabels) > 0 {
+		object.Spec.NodeSelector = &metav1.LabelSelector{MatchLabels: map[string]string{}}
+		for _, l := range want.NodeLabels {
+			object.Spec.NodeSelector.MatchLabels[l.Key] = l.Value
+		}
+	}
+	if at.securityGroup != "" && len(want.Networking) > 0 {
+		object.Spec.Networking = &elbv2api.TargetGroupBindingNetworking{}
+		for _, p := range want.Networking {
+			port, tcp := portValue(p), elbv2api.NetworkingProtocol("TCP")
+			object.Spec.Networking.Ingress = append(object.Spec.Networking.Ingress, elbv2api.NetworkingIngressRule{
+				From:  []elbv2api.NetworkingPeer{{SecurityGroup: &elbv2api.SecurityGroup{GroupID: at.securityGroup}}},
+				Ports: []elbv2api.NetworkingPort{{Protocol: &tcp, Port: &port}},
+			})
+		}
+	}
+	return object
+}
+
+func portValue(p lb.Port) intstr.IntOrString {
+	if p.Name != "" {
+		return intstr.FromString(p.Name)
+	}
+	return intstr.FromInt32(p.Number)
+}
+
+// bindingSteps lead from the bindings that a stack has to those that it wants.
+func bindingSteps(have []*elbv2api.TargetGroupBinding, want []plan.Resource) []plan.Step {
+	var had []plan.Resource
+	for _, b := range have {
+		if b.DeletionTimestamp.IsZero() {
+			had = append(had, binding{object: b})
+		}
+	}
+	return plan.Diff(had, want)
+}
+
+// PlannedBindings are the steps that make a stack's bindings where there is nothing yet. They go behind that many
+// other steps of the same plan.
+func PlannedBindings(stack lb.Stack, behind int) []plan.Step {
+	groups := map[lb.ResourceID]lb.TargetGroupRef{}
+	for _, g := range stack.TargetGroups {
+		groups[g.ID] = unknownYet
+	}
+	steps := bindingSteps(nil, wantedBindings(stack, groups, nil, site{vpc: unknownYet, securityGroup: unknownYet}))
+	for i := range steps {
+		for n := range steps[i].Needs {
+			steps[i].Needs[n] += behind
+		}
+	}
+	return steps
+}
+
+// bindingPerformer applies steps of bindings.
+type bindingPerformer struct {
+	client client.Client
+	live   client.Reader
+}
+
+// Perform does one step.
+func (p bindingPerformer) Perform(ctx context.Context, step plan.Step) error {
+	if step.Verb == plan.Delete {
+		return p.remove(ctx, step.Before)
+	}
+	want, ok := step.After.(binding)
+	if !ok {
+		panic(fmt.Sprintf("control: a plan has a step for %T", step.After))
+	}
+	if before, ok := step.Before.(binding); ok {
+		return p.change(ctx, before.object, want.object)
+	}
+	err := p.client.Create(ctx, want.object.DeepCopy())
+	if !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	var there elbv2api.TargetGroupBinding
+	if err := p.live.Get(ctx, client.ObjectKeyFromObject(want.object), &there); err != nil {
+		return err
+	}
+	wantStack, _ := stackOfBinding(want.object)
+	if stack, _ := stackOfBinding(&there); stack != wantStack {
+		return &plan.BlockedError{Err: err, Verdict: lb.Verdict{
+			Severity: lb.Refused, Reason: lb.CloudRefused, Field: "TargetGroupBinding " + there.Namespace + "/" + there.Name,
+			Problem: "exists and was not made for this Ingress", Fix: "Remove it or rename it",
+		}}
+	}
+	if !there.DeletionTimestamp.IsZero() {
+		return &plan.LaterError{After: goneAgain, Why: "the binding of the same name is still being removed"}
+	}
+	return p.change(ctx, &there, want.object)
+}
+
+// change patches the spec and the labels that tell the stack. Other labels and annotations are others'.
+func (p bindingPerformer) change(ctx context.Context, before, want *elbv2api.TargetGroupBinding) error {
+	after := before.DeepCopy()
+	after.Spec = *want.Spec.DeepCopy()
+	if after.Labels == nil {
+		after.Labels = map[string]string{}
+	}
+	for key, value := range want.Labels {
+		after.Labels[key] = value
+	}
+	return p.client.Patch(ctx, after, client.MergeFrom(before))
+}
+
+func (p bindingPerformer) remove(ctx context.Context, before plan.Resource) error {
+	was, ok := before.(binding)
+	if !ok {
+		return errors.New("control: a plan removes what is no binding")
+	}
+	uid := was.object.UID
+	return client.IgnoreNotFound(p.client.Delete(ctx, &elbv2api.TargetGroupBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: was.object.Namespace, Name: was.object.Name},
+	}, client.Preconditions{UID: &uid}))
+}

@@ -1,0 +1,74 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicehq/sluice/internal/lb"
+)
+
+// Finalizers keep an object until what was made for it is gone.
+const (
+	ownFinalizer         = "ingress.k8s.aws/resources"
+	groupFinalizerPrefix = "group.ingress.k8s.aws/"
+	bindingFinalizer     = "elbv2.k8s.aws/resources"
+)
+
+// attempts is how often a patch is tried that others' changes come before.
+const attempts = 5
+
+// stackOf is the stack that an Ingress has for itself.
+func stackOf(i *networkingv1.Ingress) lb.StackID {
+	return lb.StackID(i.Namespace + "/" + i.Name)
+}
+
+// stackFinalizer is the finalizer that a stack's members carry.
+func stackFinalizer(id lb.StackID) string {
+	if strings.Contains(string(id), "/") {
+		return ownFinalizer
+	}
+	return groupFinalizerPrefix + string(id)
+}
+
+// setFinalizer adds a finalizer to an object or takes it away, unless that is so already. cached is the object as the
+// cache has it, and is not changed; an object that is gone is fine. The patch holds for the version that was looked at
+// only, because a merge patch replaces the whole list.
+func setFinalizer[T client.Object](ctx context.Context, kube client.Client, live client.Reader, cached T, finalizer string, want bool) error {
+	key := client.ObjectKeyFromObject(cached)
+	seen := cached
+	for range attempts {
+		list := seen.GetFinalizers()
+		if slices.Contains(list, finalizer) == want {
+			return nil
+		}
+		changed := slices.DeleteFunc(slices.Clone(list), func(f string) bool { return f == finalizer })
+		if want {
+			changed = append(changed, finalizer)
+		}
+		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+			"finalizers": changed, "resourceVersion": seen.GetResourceVersion(),
+		}})
+		if err != nil {
+			return fmt.Errorf("patch finalizers of %s: %w", key, err)
+		}
+		answer, _ := cached.DeepCopyObject().(T)
+		err = kube.Patch(ctx, answer, client.RawPatch(types.MergePatchType, patch))
+		if !apierrors.IsConflict(err) {
+			return client.IgnoreNotFound(err)
+		}
+		fresh, _ := cached.DeepCopyObject().(T)
+		if err := live.Get(ctx, key, fresh); err != nil {
+			return client.IgnoreNotFound(err)
+		}
+		seen = fresh
+	}
+	return fmt.Errorf("patch finalizers of %s: others kept changing it", key)
+}

@@ -1,0 +1,240 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicehq/sluice/internal/compile"
+	"github.com/sluicehq/sluice/internal/kube"
+	"github.com/sluicehq/sluice/internal/lb"
+	"github.com/sluicehq/sluice/internal/plan"
+)
+
+const (
+	// goneAgain is when to look again whether bindings are gone; their going is an event, so this is for safety.
+	goneAgain = 5 * time.Second
+	// bindingsAtOnce is how many bindings of a stack are written at a time.
+	bindingsAtOnce = 4
+)
+
+// workStack is one pass over one stack.
+func (c *Controller) workStack(ctx context.Context, id lb.StackID) outcome {
+	start := time.Now()
+	objects, err := c.snapshots.take(ctx)
+	if err != nil {
+		c.log.Error("cannot read the caches", "stack", id, "error", err)
+		return outcome{status: plan.Retry}
+	}
+	compiled := compile.Stack(objects, c.options.Compile, id)
+	leaving := leavers(objects, compiled)
+	if !c.concerns(objects, compiled, leaving) {
+		c.told.forget(id)
+		return outcome{status: plan.Done}
+	}
+	p := c.pass(ctx, objects, compiled, leaving)
+	if ctx.Err() != nil {
+		return outcome{status: plan.Retry} // we are stopping: what failed now says nothing
+	}
+	p.about = about(objects, compiled, leaving)
+	p.done = summary(p.result)
+	if len(compiled.Members) == 0 && len(leaving) > 0 && p.end.status == plan.Done {
+		p.telling.done, p.about = "", nil // nobody is left to be told
+	}
+	after := c.tell(ctx, objects, c.told.get(id), p.telling)
+	if len(compiled.Members)+len(leaving) == 0 && !compiled.Held {
+		c.told.forget(id)
+	} else {
+		c.told.set(id, after)
+	}
+	c.logPass(id, p, time.Since(start))
+	c.metrics.pass("stack", p.end.status, time.Since(start).Seconds())
+	return p.end
+}
+
+// pass is what happened to a stack.
+type pass struct {
+	telling
+	result plan.Result
+	end    outcome
+}
+
+func (c *Controller) pass(ctx context.Context, objects *kube.Objects, compiled compile.Compiled, leaving []*networkingv1.Ingress) pass {
+	p := pass{telling: telling{verdicts: compiled.Verdicts}, end: outcome{status: plan.Done}}
+	finalizer := stackFinalizer(compiled.ID)
+	for _, member := range compiled.Members {
+		ingress := objects.Ingress(member.Namespace, member.Name)
+		if err := setFinalizer(ctx, c.client, c.live, ingress, finalizer, true); err != nil {
+			return p.failed(failedAddFinalizer, "Failed to add the finalizer", err)
+		}
+	}
+	if compiled.Held {
+		p.end = outcome{status: plan.Blocked} // nothing but a change of an object helps
+		return p
+	}
+	p = c.deploy(ctx, objects, compiled, p)
+	if err := c.publish(ctx, objects, compiled.Stack, c.options.Engine.Observe(compiled.ID)); err != nil {
+		return p.failed(failedStatus, "Failed to update the status", err)
+	}
+	if p.end.status != plan.Done {
+		return p
+	}
+	if len(compiled.Members) == 0 && len(bindingsOf(objects, compiled.ID)) > 0 {
+		p.end = outcome{status: plan.Later, after: goneAgain} // an Ingress leaves after its bindings
+		return p
+	}
+	for _, ingress := range leaving {
+		if err := setFinalizer(ctx, c.client, c.live, ingress, finalizer, false); err != nil {
+			return p.failed(failedRemoveFinalizer, "Failed to remove the finalizer", err)
+		}
+	}
+	return p
+}
+
+// deploy plans and applies a stack, then its bindings. Bindings go only when the cloud is as it should be: until then
+// their target groups may still be in use.
+func (c *Controller) deploy(ctx context.Context, objects *kube.Objects, compiled compile.Compiled, p pass) pass {
+	steps, verdicts, err := c.options.Engine.Plan(ctx, compiled.Stack)
+	if err != nil {
+		return p.failed(failedModel, "Failed to plan", err)
+	}
+	p.verdicts = lb.SortVerdicts(append(slices.Clone(p.verdicts), verdicts...))
+	if slices.ContainsFunc(verdicts, refused) {
+		p.end = outcome{status: plan.Blocked, after: spread(blockedRetry)}
+		return p
+	}
+	if !steps.Empty() {
+		p.result = c.options.Engine.Apply(ctx, steps)
+	}
+	status, _ := p.result.Status()
+	have := bindingsOf(objects, compiled.ID)
+	bindings := bindingSteps(have, wantedBindings(compiled.Stack, c.options.Engine.Observe(compiled.ID).TargetGroups, have, c.site()))
+	if status != plan.Done {
+		bindings = withoutDeletes(bindings)
+	}
+	if len(bindings) > 0 && ctx.Err() == nil {
+		made := plan.Run(ctx, plan.Plan{Stack: compiled.ID, Steps: bindings}, bindingPerformer{c.client, c.live}, bindingsAtOnce)
+		p.result.Steps = append(p.result.Steps, made.Steps...)
+	}
+	return p.ended()
+}
+
+// withoutDeletes leaves deletions out. They come last, so no step that stays needs one.
+func withoutDeletes(steps []plan.Step) []plan.Step {
+	return slices.DeleteFunc(slices.Clone(steps), func(s plan.Step) bool { return s.Verb == plan.Delete })
+}
+
+// ended takes over how the steps ended.
+func (p pass) ended() pass {
+	status, after := p.result.Status()
+	p.end = outcome{status: status, after: after}
+	if status == plan.Blocked {
+		p.end.after = spread(blockedRetry)
+	}
+	p.verdicts = lb.SortVerdicts(append(slices.Clone(p.verdicts), p.result.Verdicts()...))
+	var keys, texts []string
+	for _, s := range p.result.Steps {
+		var blocked *plan.BlockedError
+		var later *plan.LaterError
+		if s.Err == nil || errors.As(s.Err, &blocked) || errors.As(s.Err, &later) {
+			continue
+		}
+		keys = append(keys, string(s.Step.Verb)+" "+s.Step.ID.String())
+		texts = append(texts, s.Err.Error())
+	}
+	if len(keys) > 0 {
+		p.failure = failure{
+			reason: failedDeploy, key: failedDeploy + " " + strings.Join(keys, ", "),
+			text: "Failed to deploy, trying again: " + strings.Join(texts, "; "),
+		}
+	}
+	return p
+}
+
+// failed says that something outside of the plan went wrong, unless the plan has failed already.
+func (p pass) failed(reason, attempt string, err error) pass {
+	p.end = outcome{status: plan.Retry}
+	if p.failure.key == "" {
+		p.failure = failure{reason: reason, key: reason, text: fmt.Sprintf("%s, trying again: %s", attempt, err)}
+	}
+	return p
+}
+
+// site is where bindings say that they are.
+func (c *Controller) site() site {
+	at := site{vpc: c.options.VPCID}
+	if c.options.BackendSecurityGroup != nil {
+		at.securityGroup = c.options.BackendSecurityGroup()
+	}
+	return at
+}
+
+// leavers are the Ingresses that carry a stack's finalizer and are no members (any more).
+func leavers(objects *kube.Objects, compiled compile.Compiled) []*networkingv1.Ingress {
+	finalizer := stackFinalizer(compiled.ID)
+	var out []*networkingv1.Ingress
+	for _, ingress := range candidates(objects, compiled.ID) {
+		member := lb.Object{Kind: "Ingress", Namespace: ingress.Namespace, Name: ingress.Name}
+		if slices.Contains(ingress.Finalizers, finalizer) && !slices.Contains(compiled.Members, member) {
+			out = append(out, ingress)
+		}
+	}
+	return out
+}
+
+// candidates are the Ingresses that may be in a stack: the one that it is named after, or for a group any.
+func candidates(objects *kube.Objects, id lb.StackID) []*networkingv1.Ingress {
+	namespace, name, own := strings.Cut(string(id), "/")
+	if !own {
+		return objects.Ingresses()
+	}
+	if ingress := objects.Ingress(namespace, name); ingress != nil {
+		return []*networkingv1.Ingress{ingress}
+	}
+	return nil
+}
+
+// concerns says whether a stack is ours to work. What nobody here wants or leaves is ours only when its Ingress does
+// not exist at all: an Ingress that is another controller's may have a stack of the same name, and so may one in a
+// namespace that is not watched. Groups are not ours yet.
+func (c *Controller) concerns(objects *kube.Objects, compiled compile.Compiled, leaving []*networkingv1.Ingress) bool {
+	if len(compiled.Members)+len(leaving) > 0 || compiled.Held {
+		return true
+	}
+	namespace, _, own := strings.Cut(string(compiled.ID), "/")
+	if !own || c.options.Namespace != "" && c.options.Namespace != namespace {
+		return false
+	}
+	return len(candidates(objects, compiled.ID)) == 0
+}
+
+// about are the Ingresses that events of a stack are about.
+func about(objects *kube.Objects, compiled compile.Compiled, leaving []*networkingv1.Ingress) []client.Object {
+	var out []client.Object
+	for _, member := range compiled.Members {
+		if ingress := objects.Ingress(member.Namespace, member.Name); ingress != nil {
+			out = append(out, ingress)
+		}
+	}
+	for _, ingress := range leaving {
+		out = append(out, ingress)
+	}
+	return out
+}
+
+// logPass logs passes that changed something or failed.
+func (c *Controller) logPass(id lb.StackID, p pass, took time.Duration) {
+	took = took.Round(time.Millisecond)
+	switch {
+	case p.failure.key != "":
+		c.log.Error("stack failed", "stack", id, "done", p.telling.done, "error", p.failure.text, "took", took)
+	case p.telling.done != "" || len(p.result.Steps) > 0:
+		c.log.Info("stack changed", "stack", id, "status", p.end.status, "done", summary(p.result), "took", took)
+	}
+}

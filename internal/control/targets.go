@@ -1,0 +1,344 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
+	"github.com/sluicehq/sluice/internal/endpoints"
+	"github.com/sluicehq/sluice/internal/kube"
+	"github.com/sluicehq/sluice/internal/lb"
+	"github.com/sluicehq/sluice/internal/plan"
+)
+
+const (
+	// driftAfter is when a binding that a checkpoint let pass is compared with the cloud after all.
+	driftAfter = 30 * time.Minute
+	// groupAgain is when to look again for a target group that is gone and that its stack makes anew.
+	groupAgain = 10 * time.Second
+)
+
+// bound is what is remembered of a binding.
+type bound struct {
+	uid        types.UID
+	checkpoint string // as last written; newer than what the cache has
+	written    bool   // checkpoint is known
+	driftAt    time.Time
+	told       told
+}
+
+// workBinding is one pass over one TargetGroupBinding: its endpoints become registered targets.
+func (c *Controller) workBinding(ctx context.Context, key types.NamespacedName) outcome {
+	start := time.Now()
+	var tgb elbv2api.TargetGroupBinding
+	err := c.client.Get(ctx, key, &tgb, client.UnsafeDisableDeepCopy)
+	if apierrors.IsNotFound(err) {
+		c.bound.forget(key)
+		return outcome{status: plan.Done}
+	}
+	if err != nil {
+		c.log.Error("cannot read a TargetGroupBinding from the cache", "binding", key, "error", err)
+		return outcome{status: plan.Retry}
+	}
+	known := c.bound.get(key)
+	if known.uid != tgb.UID {
+		known = bound{uid: tgb.UID}
+	}
+	p := bindingPass{known: known, end: outcome{status: plan.Done}, telling: telling{about: []client.Object{&tgb}}}
+	if tgb.DeletionTimestamp.IsZero() {
+		p = c.bind(ctx, &tgb, p)
+	} else {
+		p = c.unbind(ctx, &tgb, p)
+	}
+	if ctx.Err() != nil {
+		return outcome{status: plan.Retry}
+	}
+	if !p.gone { // nobody reads the events of what is gone
+		p.known.told = c.tell(ctx, kube.New(kube.Contents{}), known.told, p.telling)
+	}
+	c.bound.set(key, p.known)
+	switch took := time.Since(start).Round(time.Millisecond); {
+	case p.failure.key != "":
+		c.log.Error("binding failed", "binding", key, "error", p.failure.text, "took", took)
+	case p.done != "":
+		c.log.Info("binding changed", "binding", key, "done", p.done, "took", took)
+	}
+	c.metrics.pass("binding", p.end.status, time.Since(start).Seconds())
+	return p.end
+}
+
+// bindingPass is what happened to a binding.
+type bindingPass struct {
+	telling
+	known bound
+	end   outcome
+	gone  bool // the binding has been let go
+}
+
+// failed says that the world failed, or, where the error has a verdict, that a person must act.
+func (p bindingPass) failed(tgb *elbv2api.TargetGroupBinding, reason string, err error) bindingPass {
+	var blocked *plan.BlockedError
+	if errors.As(err, &blocked) {
+		v := blocked.Verdict
+		v.Object = endpoints.Object(tgb)
+		p.verdicts = lb.SortVerdicts(append(slices.Clone(p.verdicts), v))
+		p.end = outcome{status: plan.Blocked, after: spread(blockedRetry)}
+		return p
+	}
+	p.failure = failure{reason: reason, key: reason, text: "Failed, trying again: " + err.Error()}
+	p.end = outcome{status: plan.Retry}
+	return p
+}
+
+func (c *Controller) bind(ctx context.Context, tgb *elbv2api.TargetGroupBinding, p bindingPass) bindingPass {
+	if err := setFinalizer(ctx, c.client, c.live, tgb, bindingFinalizer, true); err != nil {
+		return p.failed(tgb, failedAddFinalizer, err)
+	}
+	objects, err := c.backend(ctx, tgb)
+	if err != nil {
+		return p.failed(tgb, failedReconcile, err)
+	}
+	wanted := endpoints.Of(objects, tgb)
+	p.verdicts = wanted.Verdicts
+	if wanted.Held {
+		p.end = outcome{status: plan.Blocked}
+		return p
+	}
+	now := time.Now()
+	if last := checkpointOf(tgb, p.known); last != "" && last == wanted.Checkpoint && (p.known.driftAt.IsZero() || now.Before(p.known.driftAt)) {
+		return p.skipped(now)
+	}
+	return c.register(ctx, tgb, wanted, p)
+}
+
+// skipped ends a pass whose checkpoint says that nothing has changed. What somebody else did to the target group is
+// looked for once, a while after the start.
+func (p bindingPass) skipped(now time.Time) bindingPass {
+	if !p.known.written {
+		if p.known.driftAt.IsZero() {
+			p.known.driftAt = now.Add(spread(driftAfter))
+		}
+		p.end = outcome{status: plan.Later, after: p.known.driftAt.Sub(now)}
+	}
+	return p
+}
+
+// register brings the target group to what is wanted: first those go whose endpoints are gone, then new ones come. The
+// checkpoint is cleared before anything changes, or a crash in between would leave a target that nobody remembers.
+func (c *Controller) register(ctx context.Context, tgb *elbv2api.TargetGroupBinding, wanted endpoints.Wanted, p bindingPass) bindingPass {
+	group := lb.TargetGroupRef(tgb.Spec.TargetGroupARN)
+	have, found, err := c.options.Targets.Registered(ctx, group)
+	if err != nil {
+		return p.failed(tgb, failedReconcile, fmt.Errorf("read the targets of %s: %w", group, err))
+	}
+	if !found {
+		return c.groupMissing(tgb, p)
+	}
+	add, remove := endpoints.Changes(have, wanted.Targets)
+	if len(add)+len(remove) > 0 || wanted.Checkpoint == "" {
+		if p, err = c.saveCheckpoint(ctx, tgb, "", p); err != nil {
+			return p.failed(tgb, failedReconcile, err)
+		}
+	}
+	if err := c.exchange(ctx, group, add, remove); err != nil {
+		return p.failed(tgb, failedReconcile, err)
+	}
+	p.done = targetSummary(len(add), len(remove))
+	if p, err = c.saveCheckpoint(ctx, tgb, wanted.Checkpoint, p); err != nil {
+		return p.failed(tgb, failedReconcile, err)
+	}
+	p.known.driftAt = time.Time{}
+	if err := c.observe(ctx, tgb); err != nil {
+		return p.failed(tgb, failedStatus, err)
+	}
+	return p
+}
+
+// exchange deregisters, then registers. New targets come although old ones cannot go.
+func (c *Controller) exchange(ctx context.Context, group lb.TargetGroupRef, add, remove []lb.Target) error {
+	var errs []error
+	if len(remove) > 0 {
+		if err := c.options.Targets.Deregister(ctx, group, remove); err != nil {
+			errs = append(errs, fmt.Errorf("deregister %s: %w", amount(len(remove), "target"), err))
+		} else {
+			c.metrics.targets.WithLabelValues("deregister").Add(float64(len(remove)))
+		}
+	}
+	if len(add) > 0 {
+		if err := c.options.Targets.Register(ctx, group, add); err != nil {
+			errs = append(errs, fmt.Errorf("register %s: %w", amount(len(add), "target"), err))
+		} else {
+			c.metrics.targets.WithLabelValues("register").Add(float64(len(add)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// groupMissing ends a pass over a binding whose target group does not exist. A stack makes its own anew.
+func (c *Controller) groupMissing(tgb *elbv2api.TargetGroupBinding, p bindingPass) bindingPass {
+	if id, ok := stackOfBinding(tgb); ok {
+		c.enqueueStacks(true, id)
+		p.end = outcome{status: plan.Later, after: groupAgain}
+		return p
+	}
+	p.verdicts = append(slices.Clone(p.verdicts), lb.Verdict{
+		Object: endpoints.Object(tgb), Severity: lb.Refused, Reason: failedReconcile, Field: "spec.targetGroupARN", Value: tgb.Spec.TargetGroupARN,
+		Problem: "there is no such target group", Fix: "Create it, or name one that exists",
+	})
+	p.end = outcome{status: plan.Blocked, after: spread(blockedRetry)}
+	return p
+}
+
+func targetSummary(added, removed int) string {
+	var parts []string
+	if removed > 0 {
+		parts = append(parts, "deregistered "+amount(removed, "target"))
+	}
+	if added > 0 {
+		parts = append(parts, "registered "+amount(added, "target"))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// unbind deregisters everything and lets the binding go. Where its stack's target group went already, no call is made.
+func (c *Controller) unbind(ctx context.Context, tgb *elbv2api.TargetGroupBinding, p bindingPass) bindingPass {
+	if tgb.Spec.TargetGroupARN != "" && !tgb.Spec.MultiClusterTargetGroup && tgb.Spec.IamRoleArnToAssume == "" && !c.groupGone(tgb) {
+		group := lb.TargetGroupRef(tgb.Spec.TargetGroupARN)
+		have, found, err := c.options.Targets.Registered(ctx, group)
+		if err == nil && found && len(have) > 0 {
+			err = c.options.Targets.Deregister(ctx, group, have)
+			p.done = targetSummary(0, len(have))
+		}
+		if err != nil {
+			p.done = ""
+			return p.failed(tgb, failedCleanup, fmt.Errorf("deregister the targets of %s: %w", group, err))
+		}
+	}
+	if err := setFinalizer(ctx, c.client, c.live, tgb, bindingFinalizer, false); err != nil {
+		return p.failed(tgb, failedRemoveFinalizer, err)
+	}
+	p.gone = true
+	return p
+}
+
+// groupGone says that the target group of a stack's binding is known not to exist any more.
+func (c *Controller) groupGone(tgb *elbv2api.TargetGroupBinding) bool {
+	id, ok := stackOfBinding(tgb)
+	if !ok {
+		return false
+	}
+	for _, ref := range c.options.Engine.Observe(id).TargetGroups {
+		if string(ref) == tgb.Spec.TargetGroupARN {
+			return false
+		}
+	}
+	return true
+}
+
+// backend gathers from the caches what a binding's targets are computed from.
+func (c *Controller) backend(ctx context.Context, tgb *elbv2api.TargetGroupBinding) (*kube.Objects, error) {
+	var contents kube.Contents
+	var service corev1.Service
+	name := types.NamespacedName{Namespace: tgb.Namespace, Name: tgb.Spec.ServiceRef.Name}
+	switch err := c.client.Get(ctx, name, &service, client.UnsafeDisableDeepCopy); {
+	case apierrors.IsNotFound(err):
+		return kube.New(contents), nil
+	case err != nil:
+		return nil, fmt.Errorf("read Service %s from the cache: %w", name, err)
+	}
+	contents.Services = append(contents.Services, &service)
+	var nodes corev1.NodeList
+	if err := c.client.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("read Nodes from the cache: %w", err)
+	}
+	contents.Nodes = pointers(nodes.Items)
+	if !ofType(tgb, elbv2api.TargetTypeIP) {
+		return kube.New(contents), nil
+	}
+	var list discoveryv1.EndpointSliceList
+	err := c.client.List(ctx, &list, client.UnsafeDisableDeepCopy,
+		client.InNamespace(name.Namespace), client.MatchingLabels{discoveryv1.LabelServiceName: name.Name})
+	if err != nil {
+		return nil, fmt.Errorf("read EndpointSlices of %s from the cache: %w", name, err)
+	}
+	contents.EndpointSlices = pointers(list.Items)
+	for _, slice := range contents.EndpointSlices {
+		for i := range slice.Endpoints {
+			ref := slice.Endpoints[i].TargetRef
+			if ref == nil || ref.Kind != "Pod" {
+				continue
+			}
+			var pod corev1.Pod
+			err := c.client.Get(ctx, types.NamespacedName{Namespace: slice.Namespace, Name: ref.Name}, &pod, client.UnsafeDisableDeepCopy)
+			switch {
+			case err == nil:
+				contents.Pods = append(contents.Pods, &pod)
+			case !apierrors.IsNotFound(err):
+				return nil, fmt.Errorf("read Pod %s/%s from the cache: %w", slice.Namespace, ref.Name, err)
+			}
+		}
+	}
+	return kube.New(contents), nil
+}
+
+// checkpointOf is the last checkpoint of a binding: as this process wrote it, else as the object has it.
+func checkpointOf(tgb *elbv2api.TargetGroupBinding, known bound) string {
+	if known.written {
+		return known.checkpoint
+	}
+	return tgb.Annotations[endpoints.CheckpointAnnotation]
+}
+
+// saveCheckpoint writes a checkpoint unless it stands there already.
+func (c *Controller) saveCheckpoint(ctx context.Context, tgb *elbv2api.TargetGroupBinding, checkpoint string, p bindingPass) (bindingPass, error) {
+	if checkpointOf(tgb, p.known) == checkpoint {
+		p.known.checkpoint, p.known.written = checkpoint, true
+		return p, nil
+	}
+	annotations := map[string]string{
+		endpoints.CheckpointAnnotation: checkpoint,
+		endpoints.CheckpointTime:       strconv.FormatInt(time.Now().Unix(), 10),
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
+	if err != nil {
+		return p, fmt.Errorf("write the checkpoint: %w", err)
+	}
+	if err := c.client.Patch(ctx, shell(tgb), client.RawPatch(types.MergePatchType, patch)); client.IgnoreNotFound(err) != nil {
+		return p, fmt.Errorf("write the checkpoint: %w", err)
+	}
+	p.known.checkpoint, p.known.written = checkpoint, true
+	return p, nil
+}
+
+// observe writes into the status which generation was worked to the end.
+func (c *Controller) observe(ctx context.Context, tgb *elbv2api.TargetGroupBinding) error {
+	if seen := tgb.Status.ObservedGeneration; seen != nil && *seen == tgb.Generation {
+		return nil
+	}
+	patch, err := json.Marshal(map[string]any{"status": map[string]any{"observedGeneration": tgb.Generation}})
+	if err != nil {
+		return fmt.Errorf("write the status: %w", err)
+	}
+	if err := c.client.Status().Patch(ctx, shell(tgb), client.RawPatch(types.MergePatchType, patch)); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("write the status: %w", err)
+	}
+	return nil
+}
+
+// shell is an object that only names a binding, for a patch to write its answer into.
+func shell(tgb *elbv2api.TargetGroupBinding) *elbv2api.TargetGroupBinding {
+	return &elbv2api.TargetGroupBinding{ObjectMeta: metav1.ObjectMeta{Namespace: tgb.Namespace, Name: tgb.Name}}
+}

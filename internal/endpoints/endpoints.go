@@ -1,0 +1,187 @@
+// Package endpoints says which targets a target group should have: in go a TargetGroupBinding and the Service,
+// EndpointSlices, Pods and Nodes behind it; out come targets, verdicts, and a checkpoint by which a later process knows
+// that nothing has changed since. It is pure: when to compute, and registering, is control's.
+//
+// What always holds: targets are sorted and each is there once, in whatever order the objects came. A backend that does
+// not exist has no targets. Where it cannot be told what is wanted (Wanted.Held), all that is registered stays.
+//
+// Left out for now: Pod readiness gates, and security-group rules of nodes and pods (spec.networking of a binding is
+// written as the AWS Load Balancer Controller would write it, and not acted on); target groups shared between clusters
+// or reached through another role, which are refused by name.
+package endpoints
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
+	"github.com/sluicehq/sluice/internal/kube"
+	"github.com/sluicehq/sluice/internal/lb"
+)
+
+// Reasons of verdicts about TargetGroupBindings.
+const (
+	BackendNotFound lb.Reason = "BackendNotFound"
+	InvalidBinding  lb.Reason = "InvalidBinding"
+	InvalidNode     lb.Reason = "InvalidNode"
+)
+
+// Wanted is what a binding asks for.
+type Wanted struct {
+	Targets    []lb.Target // sorted
+	Checkpoint string      // empty when Held and when there is no backend
+	Held       bool        // what is registered stays as it is
+	Verdicts   []lb.Verdict
+}
+
+// Of computes what a binding wants from the objects given: the Service that it names, the Service's EndpointSlices and
+// their Pods, and all Nodes.
+func Of(objects *kube.Objects, binding *elbv2api.TargetGroupBinding) Wanted {
+	self := Object(binding)
+	if v, ok := unusable(binding); ok {
+		v.Object, v.Severity = self, lb.Refused
+		return Wanted{Held: true, Verdicts: []lb.Verdict{v}}
+	}
+	service, port, missing := backend(objects, binding)
+	if missing != nil {
+		missing.Object = self
+		return Wanted{Verdicts: []lb.Verdict{*missing}}
+	}
+	var found []endpoint
+	var verdicts []lb.Verdict
+	if *binding.Spec.TargetType == elbv2api.TargetTypeIP {
+		found = podEndpoints(objects, binding, service, port)
+	} else {
+		var held bool
+		found, verdicts, held = nodeEndpoints(objects, binding, service, port)
+		if held {
+			return Wanted{Held: true, Verdicts: verdicts}
+		}
+	}
+	found = unique(found)
+	wanted := Wanted{Checkpoint: checkpoint(found, binding.Spec), Verdicts: lb.SortVerdicts(verdicts)}
+	for _, e := range found {
+		wanted.Targets = append(wanted.Targets, e.target)
+	}
+	return wanted
+}
+
+// Object names a binding.
+func Object(binding *elbv2api.TargetGroupBinding) lb.Object {
+	return lb.Object{Kind: "TargetGroupBinding", Namespace: binding.Namespace, Name: binding.Name}
+}
+
+// Changes says what leads from the targets that a group has to those that are wanted. Both results are sorted.
+func Changes(have, want []lb.Target) (add, remove []lb.Target) {
+	has, wants := map[lb.Target]bool{}, map[lb.Target]bool{}
+	for _, t := range have {
+		has[t] = true
+	}
+	for _, t := range want {
+		wants[t] = true
+		if !has[t] {
+			add = append(add, t)
+		}
+	}
+	for _, t := range have {
+		if !wants[t] {
+			remove = append(remove, t)
+		}
+	}
+	slices.SortFunc(add, compareTargets)
+	slices.SortFunc(remove, compareTargets)
+	return slices.Compact(add), slices.Compact(remove)
+}
+
+// endpoint is one target with what stands behind it.
+type endpoint struct {
+	target lb.Target
+	since  time.Time // when its Pod or Node was created: another one may get the same address
+}
+
+func unique(found []endpoint) []endpoint {
+	slices.SortFunc(found, func(a, b endpoint) int {
+		return cmp.Or(compareTargets(a.target, b.target), a.since.Compare(b.since))
+	})
+	return slices.CompactFunc(found, func(a, b endpoint) bool { return a.target == b.target })
+}
+
+func compareTargets(a, b lb.Target) int {
+	return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Port, b.Port))
+}
+
+// unusable says what keeps a binding from being worked at all.
+func unusable(binding *elbv2api.TargetGroupBinding) (lb.Verdict, bool) {
+	spec := binding.Spec
+	switch {
+	case spec.TargetGroupARN == "":
+		return lb.Verdict{
+			Reason: InvalidBinding, Field: "spec.targetGroupARN", Value: spec.TargetGroupName,
+			Problem: "is not set; a target group is not looked up by name by this version", Fix: "Set the target group's ARN",
+		}, true
+	case spec.TargetType == nil:
+		return lb.Verdict{
+			Reason: InvalidBinding, Field: "spec.targetType", Problem: "is not set", Fix: "Set the target group's type, instance or ip",
+		}, true
+	case *spec.TargetType != elbv2api.TargetTypeIP && *spec.TargetType != elbv2api.TargetTypeInstance:
+		return lb.Verdict{
+			Reason: InvalidBinding, Field: "spec.targetType", Value: string(*spec.TargetType), Problem: "is no type of targets", Fix: "Set it to instance or ip",
+		}, true
+	case spec.MultiClusterTargetGroup:
+		return lb.Verdict{
+			Reason: InvalidBinding, Field: "spec.multiClusterTargetGroup", Value: "true",
+			Problem: "target groups that several clusters share are not served by this version", Fix: "Use a target group of this cluster's own",
+		}, true
+	case spec.IamRoleArnToAssume != "":
+		return lb.Verdict{
+			Reason: InvalidBinding, Field: "spec.iamRoleArnToAssume", Value: spec.IamRoleArnToAssume,
+			Problem: "target groups of other accounts are not served by this version", Fix: "Use a target group of the controller's own account",
+		}, true
+	}
+	return lb.Verdict{}, false
+}
+
+// backend finds the Service and its port.
+func backend(objects *kube.Objects, binding *elbv2api.TargetGroupBinding) (*corev1.Service, *corev1.ServicePort, *lb.Verdict) {
+	ref := binding.Spec.ServiceRef
+	service := objects.Service(binding.Namespace, ref.Name)
+	if service == nil {
+		return nil, nil, &lb.Verdict{
+			Severity: lb.Partial, Reason: BackendNotFound, Field: "spec.serviceRef.name", Value: ref.Name,
+			Problem: "there is no such Service in namespace " + binding.Namespace + "; the target group is left empty", Fix: "Create the Service, or name one that exists",
+		}
+	}
+	for i := range service.Spec.Ports {
+		p := &service.Spec.Ports[i]
+		if ref.Port.Type == intstr.Int && p.Port == ref.Port.IntVal || ref.Port.Type == intstr.String && p.Name != "" && p.Name == ref.Port.StrVal {
+			return service, p, nil
+		}
+	}
+	return nil, nil, &lb.Verdict{
+		Severity: lb.Partial, Reason: BackendNotFound, Field: "spec.serviceRef.port", Value: ref.Port.String(),
+		Problem: fmt.Sprintf("Service %s/%s has no such port; the target group is left empty", service.Namespace, service.Name),
+		Fix:     "Name one of its ports: " + portList(service),
+	}
+}
+
+func portList(service *corev1.Service) string {
+	var list []string
+	for _, p := range service.Spec.Ports {
+		text := strconv.Itoa(int(p.Port))
+		if p.Name != "" {
+			text = p.Name + " (" + text + ")"
+		}
+		list = append(list, text)
+	}
+	if len(list) == 0 {
+		return "it has none"
+	}
+	return strings.Join(list, ", ")
+}
