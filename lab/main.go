@@ -84,16 +84,16 @@ func command() *cobra.Command {
 		Use: "up", Short: "Start the lab, or what is missing of it", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return playground.Up(c.Context(), c.OutOrStdout(), o) },
 	}
-	up.Flags().StringVar(&o.Controller, "controller", "", "controller to run: sluice or none (default sluice)")
-	up.Flags().IntVar(&o.Nodes, "nodes", 0, "number of nodes, dealt to the zones in turn (default 3)")
+	up.Flags().StringVar(&o.Controller, "controller", "", "controller to run: sluice or none (default as before, at first sluice)")
+	up.Flags().IntVar(&o.Nodes, "nodes", 0, "number of nodes, dealt to the zones in turn; fixed once made (default 3)")
 	up.Flags().StringVar(&o.AWSEndpoint, "aws-endpoint", "", "URL of an AWS-compatible endpoint to use instead of local AWS")
-	up.Flags().StringVar(&o.VPCCIDR, "vpc-cidr", "", "private /16 for the lab's network (default 192.168.0.0/16)")
+	up.Flags().StringVar(&o.VPCCIDR, "vpc-cidr", "", "private /16 for the lab's network; fixed once made (default 192.168.0.0/16)")
 	up.Flags().StringVar(&o.Sluice, "sluice", filepath.Join(filepath.Dir(executable()), "sluice"), "the sluice binary")
 	up.Flags().BoolVar(&o.Examples, "examples", true, "apply examples/*.yaml and wait until they answer")
 
 	lab.AddCommand(up,
 		&cobra.Command{Use: "down", Short: "Stop the lab and remove all that it made", Args: cobra.NoArgs,
-			RunE: func(c *cobra.Command, _ []string) error { return playground.Down(c.OutOrStdout(), o) }},
+			RunE: func(c *cobra.Command, _ []string) error { return playground.Down(c.Context(), c.OutOrStdout(), o) }},
 		&cobra.Command{Use: "status", Short: "Show which parts run", Args: cobra.NoArgs,
 			RunE: func(c *cobra.Command, _ []string) error { return playground.Status(c.OutOrStdout(), o) }},
 		&cobra.Command{Use: "env", Short: "Print shell commands that point your tools at the lab", Args: cobra.NoArgs,

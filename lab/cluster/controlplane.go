@@ -5,6 +5,7 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -186,6 +187,10 @@ func (c Config) WriteProxyConfig(node network.Node, path string) error {
 	raw, err := json.MarshalIndent(config, "", "  ")
 	if err != nil {
 		return err
+	}
+	// kube-proxy ends when its file is written, even with what is in it already.
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, raw) {
+		return nil
 	}
 	return os.WriteFile(path, raw, 0o644)
 }

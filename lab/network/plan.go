@@ -2,10 +2,11 @@
 // whom (this file, pure), and the bridge, namespaces, links and routes that
 // make it so (the Linux files).
 //
-// It is one flat network, as a VPC is to those inside it: a bridge in the root
-// namespace stands for the VPC, and the control plane and every node is a
-// network namespace joined to it by a pair of virtual interfaces. Pods hang
-// off their node's namespace, and everybody else has a route to a node's block
+// It is one flat network, as a VPC is to those inside it: a bridge in a namespace
+// of its own stands for the VPC, and root, the control plane and every node are
+// joined to it, each by a pair of virtual interfaces. The bridge is not in root
+// because there the machine's firewall could filter what passes it, as Docker's
+// rules do. Pods hang off their node's namespace, and everybody else has a route to a node's block
 // of pod addresses through that node. So root, where local AWS's proxy runs,
 // reaches nodes and pods directly, and kube-proxy in a node's namespace sees
 // all that its pods send.
@@ -25,8 +26,10 @@ var zoneLetters = []string{"a", "c", "d"}
 // Names of what the lab makes on the machine. All begin with sluice, and
 // nothing else on a machine should.
 const (
-	Prefix  = "sluice"
-	Bridge  = "sluice0"
+	Prefix = "sluice"
+	// Root is the interface by which the root namespace is in the VPC.
+	Root    = "sluice0"
+	VPC     = Prefix + "-vpc"
 	Control = Prefix + "-control"
 )
 
@@ -87,7 +90,7 @@ func (p Plan) at(third, fourth int) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// Router is the bridge's own address, root's place in the VPC.
+// Router is root's address in the VPC.
 func (p Plan) Router() netip.Addr { return p.at(0, 1) }
 
 // ControlPlane is where the API server listens.

@@ -15,9 +15,9 @@ import (
 
 // Conflict returns an error that says which of the machine's networks overlaps
 // the VPC, or which other lab is up, or nil. owner is this lab's state
-// directory; it is written on the bridge so that two labs do not share one.
+// directory; it is written on root's interface so that two labs do not share one.
 func (p Plan) Conflict(owner string) error {
-	if link, err := netlink.LinkByName(Bridge); err == nil && link.Attrs().Alias != owner {
+	if link, err := netlink.LinkByName(Root); err == nil && link.Attrs().Alias != owner {
 		return fmt.Errorf("another lab is up on this machine (state in %s): stop it first with \"lab down --dir %s\"",
 			link.Attrs().Alias, link.Attrs().Alias)
 	}
@@ -38,7 +38,7 @@ func (p Plan) Conflict(owner string) error {
 		if link, err := netlink.LinkByIndex(route.LinkIndex); err == nil {
 			name = link.Attrs().Name
 		}
-		if name != Bridge {
+		if name != Root {
 			return fmt.Errorf("the lab's network %s overlaps %s, which this machine uses on %s: choose another with --vpc-cidr, such as --vpc-cidr 10.42.0.0/16",
 				p.CIDR, route.Dst, name)
 		}
@@ -46,10 +46,13 @@ func (p Plan) Conflict(owner string) error {
 	return nil
 }
 
-// Up makes the bridge, the namespaces of the control plane and the nodes, and
+// Up makes the VPC, the namespaces of the control plane and the nodes, and
 // the routes between them. It may be called again, and with more nodes.
 func (p Plan) Up(owner string, nodes []Node) error {
-	if err := p.bridge(owner); err != nil {
+	if err := bridge(); err != nil {
+		return err
+	}
+	if err := p.joinRoot(owner); err != nil {
 		return err
 	}
 	if err := p.join(Control, "control", p.ControlPlane()); err != nil {
@@ -92,67 +95,107 @@ func namesOf(nodes []Node) []string {
 	return names
 }
 
-func (p Plan) bridge(owner string) error {
-	link, err := netlink.LinkByName(Bridge)
-	if err != nil {
-		// A fixed hardware address: a bridge otherwise takes the lowest of its
-		// ports' and changes it as ports come and go, to everybody's confusion.
-		attrs := netlink.NewLinkAttrs()
-		attrs.Name = Bridge
-		attrs.HardwareAddr = net.HardwareAddr{0x02, 0x53, 0x4c, 0x00, 0x00, 0x01}
-		if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
-			return fmt.Errorf("create bridge %s: %w", Bridge, err)
+// The bridge, and root's port on it; nodes' ports are named after the nodes.
+const (
+	bridgeName = "vpc"
+	rootPort   = "root"
+)
+
+// bridge makes the VPC's namespace and the bridge in it.
+func bridge() error {
+	if _, err := CreateNamespace(VPC); err != nil {
+		return err
+	}
+	return onLinks(VPC, func(h *netlink.Handle) error {
+		link, err := h.LinkByName(bridgeName)
+		if err != nil {
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name = bridgeName
+			if err := h.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
+				return fmt.Errorf("create the VPC's bridge: %w", err)
+			}
+			if link, err = h.LinkByName(bridgeName); err != nil {
+				return err
+			}
 		}
-		if link, err = netlink.LinkByName(Bridge); err != nil {
+		return h.LinkSetUp(link)
+	})
+}
+
+// joinRoot gives root its interface in the VPC.
+func (p Plan) joinRoot(owner string) error {
+	link, err := netlink.LinkByName(Root)
+	if err != nil {
+		ns, err := netns.GetFromName(VPC)
+		if err != nil {
+			return err
+		}
+		defer ns.Close()
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = Root
+		pair := &netlink.Veth{LinkAttrs: attrs, PeerName: rootPort, PeerNamespace: netlink.NsFd(ns)}
+		if err := netlink.LinkAdd(pair); err != nil {
+			return fmt.Errorf("connect this machine to the VPC: %w", err)
+		}
+		if link, err = netlink.LinkByName(Root); err != nil {
 			return err
 		}
 	}
 	if err := netlink.LinkSetAlias(link, owner); err != nil {
-		return fmt.Errorf("mark bridge %s: %w", Bridge, err)
+		return fmt.Errorf("mark %s: %w", Root, err)
 	}
 	if err := replaceAddress(nil, link, netip.PrefixFrom(p.Router(), p.CIDR.Bits())); err != nil {
 		return err
 	}
-	return netlink.LinkSetUp(link)
+	if err := netlink.LinkSetUp(link); err != nil {
+		return err
+	}
+	return onLinks(VPC, func(h *netlink.Handle) error { return plug(h, rootPort) })
 }
 
-// join gives the namespace an eth0 on the bridge.
+// plug puts an interface of the VPC's namespace on the bridge.
+func plug(h *netlink.Handle, name string) error {
+	bridge, err := h.LinkByName(bridgeName)
+	if err != nil {
+		return err
+	}
+	port, err := h.LinkByName(name)
+	if err != nil {
+		return err
+	}
+	if err := h.LinkSetMaster(port, bridge); err != nil {
+		return fmt.Errorf("plug %s into the VPC: %w", name, err)
+	}
+	return h.LinkSetUp(port)
+}
+
+// join gives the namespace an eth0 in the VPC.
 func (p Plan) join(namespace, short string, address netip.Addr) error {
 	if _, err := CreateNamespace(namespace); err != nil {
 		return err
 	}
-	bridge, err := netlink.LinkByName(Bridge)
+	ns, err := netns.GetFromName(namespace)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	err = onLinks(VPC, func(h *netlink.Handle) error {
+		if _, err := h.LinkByName(short); err != nil {
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name = short
+			pair := &netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(ns)}
+			if err := h.LinkAdd(pair); err != nil {
+				return fmt.Errorf("connect %s to the VPC: %w", namespace, err)
+			}
+		}
+		return plug(h, short)
+	})
 	if err != nil {
 		return err
 	}
 	return onLinks(namespace, func(h *netlink.Handle) error {
 		link, err := h.LinkByName("eth0")
 		if err != nil {
-			ns, err := netns.GetFromName(namespace)
-			if err != nil {
-				return err
-			}
-			defer ns.Close()
-			attrs := netlink.NewLinkAttrs()
-			attrs.Name = Prefix + "-" + short
-			attrs.MasterIndex = bridge.Attrs().Index
-			// A half-made pair of an interrupted run would be in the way.
-			if old, err := netlink.LinkByName(attrs.Name); err == nil {
-				_ = netlink.LinkDel(old)
-			}
-			pair := &netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(ns)}
-			if err := netlink.LinkAdd(pair); err != nil {
-				return fmt.Errorf("connect %s to the bridge: %w", namespace, err)
-			}
-			if link, err = h.LinkByName("eth0"); err != nil {
-				return err
-			}
-		}
-		host, err := netlink.LinkByName(Prefix + "-" + short)
-		if err != nil {
-			return err
-		}
-		if err := netlink.LinkSetUp(host); err != nil {
 			return err
 		}
 		if err := replaceAddress(h, link, netip.PrefixFrom(address, p.CIDR.Bits())); err != nil {
@@ -172,7 +215,7 @@ func routePods(h *netlink.Handle, nodes []Node, self string) error {
 	device, replace := "eth0", netlink.RouteReplace
 	byName := netlink.LinkByName
 	if h == nil {
-		device = Bridge
+		device = Root
 	} else {
 		replace, byName = h.RouteReplace, h.LinkByName
 	}
@@ -209,7 +252,7 @@ func ipNet(p netip.Prefix) *net.IPNet {
 
 // Owner says which state directory the lab that is up belongs to, or "".
 func Owner() string {
-	link, err := netlink.LinkByName(Bridge)
+	link, err := netlink.LinkByName(Root)
 	if err != nil {
 		return ""
 	}
@@ -225,14 +268,11 @@ func Down() error {
 	for _, name := range names {
 		failures = append(failures, DeleteNamespace(name))
 	}
-	links, err := netlink.LinkList()
-	failures = append(failures, err)
-	for _, link := range links {
-		name := link.Attrs().Name
-		if name == Bridge || (link.Type() == "veth" && len(name) > len(Prefix) && name[:len(Prefix)+1] == Prefix+"-") {
-			if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
-				failures = append(failures, fmt.Errorf("remove link %s: %w", name, err))
-			}
+	// The kernel removes a namespace some time after its name; root's interface
+	// must not wait for that.
+	if link, err := netlink.LinkByName(Root); err == nil {
+		if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
+			failures = append(failures, fmt.Errorf("remove link %s: %w", Root, err))
 		}
 	}
 	// "ip netns" may have made the directory a mount point; then it is not ours.

@@ -2,6 +2,7 @@ package playground
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,10 +22,14 @@ import (
 // Down removes all that the lab made: processes, namespaces, links, mounts and
 // files. It goes by what is there and not only by what was written down, so it
 // also cleans up after a crash, and it may be called when there is nothing.
-func Down(w io.Writer, o Options) error {
+func Down(ctx context.Context, w io.Writer, o Options) error {
 	if os.Geteuid() != 0 {
 		return ErrPlace
 	}
+	return locked(ctx, w, o, func() error { return down(w, o) })
+}
+
+func down(w io.Writer, o Options) error {
 	owner := network.Owner()
 	if owner != "" && owner != o.Dir {
 		return fmt.Errorf("the lab on this machine is another one (state in %s): use --dir %s", owner, owner)
@@ -115,10 +120,10 @@ func unmountBelow(dir string) error {
 // removeKubectl removes the link that "up" made.
 func removeKubectl(root string) error {
 	link := filepath.Join(root, "bin", "kubectl")
-	if target, err := os.Readlink(link); err != nil || target != filepath.Base(self()) {
-		return nil
+	if target, _ := os.Readlink(link); target == filepath.Base(self()) {
+		return os.Remove(link)
 	}
-	return os.Remove(link)
+	return nil
 }
 
 // Status prints which parts run.

@@ -213,7 +213,7 @@ func get(ctx context.Context, url, host string) error {
 }
 
 // summary says how to use the lab: what to export, what is there, what to try.
-func (l lab) summary(ctx context.Context, w io.Writer, o Options) error {
+func (l lab) summary(ctx context.Context, w io.Writer) error {
 	fmt.Fprintf(w, "Use it from a shell (or: eval \"$(make env)\"):\n\n%s\n", l.env())
 	balancers, err := aws.LoadBalancers(ctx, l.endpoint())
 	if err != nil {

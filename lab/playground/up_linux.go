@@ -26,6 +26,10 @@ func Up(ctx context.Context, w io.Writer, o Options) error {
 	if os.Geteuid() != 0 {
 		return ErrPlace
 	}
+	return locked(ctx, w, o, func() error { return up(ctx, w, o) })
+}
+
+func up(ctx context.Context, w io.Writer, o Options) error {
 	if len(o.Dir) > maxDir {
 		return fmt.Errorf("the state directory %s is too long a path for unix sockets below it (at most %d characters): choose another with --dir", o.Dir, maxDir)
 	}
@@ -68,7 +72,7 @@ func Up(ctx context.Context, w io.Writer, o Options) error {
 		return err
 	}
 	p.line("Ready after %.0f s.\n", time.Since(p.began).Seconds())
-	return l.summary(ctx, w, o)
+	return l.summary(ctx, w)
 }
 
 // programs checks that the other programs of the repository are built.
@@ -293,9 +297,13 @@ func (l lab) startController(ctx context.Context, p *progress, a *api) error {
 		if err := l.startAll(parts...); err != nil {
 			return err
 		}
-		return l.await(ctx, "controller", 30*time.Second, func(ctx context.Context) error {
-			return get(ctx, fmt.Sprintf("http://127.0.0.1:%d/readyz", l.Ports.Health), "")
-		})
+		return l.awaitController(ctx)
+	})
+}
+
+func (l lab) awaitController(ctx context.Context) error {
+	return l.await(ctx, "controller", 30*time.Second, func(ctx context.Context) error {
+		return get(ctx, fmt.Sprintf("http://127.0.0.1:%d/readyz", l.Ports.Health), "")
 	})
 }
 
@@ -314,6 +322,10 @@ func Restart(ctx context.Context, w io.Writer, o Options, name string) error {
 	if os.Geteuid() != 0 {
 		return ErrPlace
 	}
+	return locked(ctx, w, o, func() error { return restart(ctx, w, o, name) })
+}
+
+func restart(ctx context.Context, w io.Writer, o Options, name string) error {
 	l, part, err := find(o, name)
 	if err != nil {
 		return err
@@ -326,7 +338,10 @@ func Restart(ctx context.Context, w io.Writer, o Options, name string) error {
 		if err := l.parts.Stop(name, grace); err != nil {
 			return err
 		}
-		return l.startAll(part)
+		if err := l.startAll(part); err != nil || name != "controller" {
+			return err
+		}
+		return l.awaitController(ctx)
 	})
 }
 
