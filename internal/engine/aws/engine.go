@@ -172,7 +172,7 @@ func (e *Engine) Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdi
 	if !e.mirror.isLoaded() {
 		return plan.Plan{}, nil, errors.New("aws: nothing was loaded yet")
 	}
-	v := e.mirror.view(want.ID)
+	v := e.mirror.planning(want.ID, wantsBackend(want))
 	subnets := map[lb.ResourceID][]string{}
 	var verdicts []lb.Verdict
 	for _, b := range want.LoadBalancers {
@@ -206,7 +206,7 @@ func (e *Engine) planWith(want lb.Stack, v view, subnets map[lb.ResourceID][]str
 	if v.Backend != nil && (wantsBackend(want) || !v.BackendNeeded) {
 		have = append(have, backendGroup(e.settings, v, nil))
 	}
-	e.mirror.choose(want.ID, choice{backend: wantsBackend(want), names: lowered.names})
+	e.mirror.choose(want.ID, lowered.names)
 	return plan.Plan{Stack: want.ID, Steps: diff(have, haveRules, lowered)}, nil, nil
 }
 

@@ -176,6 +176,11 @@ type view struct {
 func (m *mirror) view(stack lb.StackID) view {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.look(stack)
+}
+
+// look is view; the caller holds the lock.
+func (m *mirror) look(stack lb.StackID) view {
 	v := view{
 		LoadBalancers:  m.loadBalancers.of(stack),
 		TargetGroups:   m.targetGroups.of(stack),
@@ -312,13 +317,28 @@ func (m *mirror) isLoaded() bool {
 	return m.loaded
 }
 
-func (m *mirror) choose(stack lb.StackID, c choice) {
+// planning is view, and notes whether the stack wants the backend security group: in one step, so that of two stacks
+// that let go of it at the same time, one sees the other going.
+func (m *mirror) planning(stack lb.StackID, backend bool) view {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	c := m.chosen[stack]
+	c.backend = backend
 	m.chosen[stack] = c
 	maps.DeleteFunc(m.chosen, func(s lb.StackID, c choice) bool {
 		return !c.backend && len(m.loadBalancers.stacks[s]) == 0
 	})
+	return m.look(stack)
+}
+
+// choose notes the physical names that a plan of the stack uses.
+func (m *mirror) choose(stack lb.StackID, names map[lb.ResourceID]string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c, planned := m.chosen[stack]; planned {
+		c.names = names
+		m.chosen[stack] = c
+	}
 }
 
 func (m *mirror) choiceOf(stack lb.StackID) choice {
