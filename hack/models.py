@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Cut the published AWS API models down to what local AWS serves.
 
-Usage: hack/models.py   (needs the botocore Python package)
+Usage: hack/models.py [DATA]
+
+DATA is the data folder of botocore; without it, that of the installed Python package. TestModelsCoverSDK says when it is
+older than the SDK in go.mod (made with botocore 1.44.5).
 
 Writes internal/localaws/models/SERVICE.json: the listed operations and the shapes they reach, without documentation.
 The source is botocore's service-2.json files (Copyright Amazon.com, Inc. or its affiliates; Apache License 2.0).
@@ -9,8 +12,7 @@ The source is botocore's service-2.json files (Copyright Amazon.com, Inc. or its
 import gzip
 import json
 import os
-
-import botocore
+import sys
 
 SERVICES = {
     "elbv2": ("elbv2/2015-12-01", """
@@ -37,6 +39,7 @@ SERVICES = {
 
 METADATA = ("apiVersion", "endpointPrefix", "jsonVersion", "protocol", "serviceId", "signingName", "targetPrefix",
             "xmlNamespace")
+SPOKEN = ("json", "query", "ec2")
 SHAPE = ("type", "enum", "min", "max", "pattern", "required", "flattened", "timestampFormat")
 MEMBER = ("shape", "locationName", "queryName", "flattened", "timestampFormat", "location", "xmlAttribute")
 
@@ -47,6 +50,7 @@ def pick(source, keys):
 
 def trim(model, operations):
     out = {"metadata": pick(model["metadata"], METADATA), "operations": {}, "shapes": {}}
+    out["metadata"]["protocol"] = next(p for p in model["metadata"]["protocols"] if p in SPOKEN)
     todo = []
     for name in operations:
         op = model["operations"][name]
@@ -73,7 +77,11 @@ def trim(model, operations):
 
 
 def main():
-    data = os.path.join(os.path.dirname(botocore.__file__), "data")
+    if len(sys.argv) > 1:
+        data = sys.argv[1]
+    else:
+        import botocore
+        data = os.path.join(os.path.dirname(botocore.__file__), "data")
     here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "internal", "localaws", "models")
     for service, (path, operations) in SERVICES.items():
         with gzip.open(os.path.join(data, path, "service-2.json.gz")) as f:

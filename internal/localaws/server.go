@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -320,10 +321,22 @@ func (s *Server) run(op *operation, in any) (any, error) {
 		x.rollback()
 		return nil, err
 	}
+	if isDryRun(in) {
+		x.rollback()
+		return nil, &wire.Error{
+			Code: "DryRunOperation", Message: "Request would have succeeded, but DryRun flag is set.", Status: http.StatusPreconditionFailed,
+		}
+	}
 	if err := s.finish(x); err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// isDryRun reads the flag that EC2's calls have.
+func isDryRun(in any) bool {
+	flag := reflect.ValueOf(in).Elem().FieldByName("DryRun")
+	return flag.IsValid() && flag.Kind() == reflect.Pointer && !flag.IsNil() && flag.Elem().Bool()
 }
 
 // finish puts changes in force, then saves them. The answer is given after both.
