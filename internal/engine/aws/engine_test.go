@@ -143,6 +143,26 @@ func TestRestartReadsInBulk(t *testing.T) {
 	}
 }
 
+func TestForeignThingsSurviveWithoutTheTagAPIToo(t *testing.T) {
+	w := newWorld(t)
+	w.PlantForeign(t)
+	before := w.Contents(t)
+	w.Fail(func(c localaws.Call) *localaws.Fault {
+		if c.Operation != "tagging:GetResources" {
+			return nil
+		}
+		return &localaws.Fault{Error: wire.Errorf("AccessDeniedException", "not allowed")}
+	})
+	if got := w.load(t).Stacks(); len(got) > 0 {
+		t.Errorf("taken for ours: %v", got)
+	}
+	done(t, apply(t, w.load(t), enginetest.Stack("web", two)))
+	done(t, apply(t, w.load(t), lb.Stack{ID: "default/web"}))
+	if diff := cmp.Diff(before, w.Contents(t)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestDriftIsFoundByAnAuditAndMended(t *testing.T) {
 	w := newWorld(t)
 	e := w.load(t)
@@ -350,14 +370,12 @@ func TestAnswersOfAWSBecomeOutcomes(t *testing.T) {
 	} {
 		w := newWorld(t)
 		e := w.load(t)
-		times := c.times
+		left := c.times
 		w.Fail(func(call localaws.Call) *localaws.Fault {
-			if times--; call.Operation != c.operation || times < 0 {
-				if call.Operation != c.operation {
-					times++
-				}
+			if call.Operation != c.operation || left == 0 {
 				return nil
 			}
+			left--
 			return &localaws.Fault{Error: wire.Errorf(c.code, "the words of AWS")}
 		})
 		r := apply(t, e, enginetest.Stack("web", two))
@@ -426,6 +444,28 @@ func TestSubnetsThatAreNotThereAreTheUsersToMend(t *testing.T) {
 	made := w.calls(func() { done(t, apply(t, e, want)) })
 	if diff := cmp.Diff(map[string]int{"elasticloadbalancing:SetSubnets": 1}, made); diff != "" {
 		t.Errorf("(-needed +made):\n%s", diff)
+	}
+}
+
+func TestALoadBalancerBecomesActive(t *testing.T) {
+	w := newSlowWorld(t, time.Minute)
+	e := w.load(t)
+	web := enginetest.Stack("web", two)
+	done(t, apply(t, e, web))
+	look := func() (changed []lb.StackID) {
+		changed, err := e.Provisioning(t.Context())
+		check(t, err)
+		return changed
+	}
+	if changed := look(); len(changed) > 0 || e.Observe(web.ID).LoadBalancers[0].Active {
+		t.Errorf("active at once: %v, %+v", changed, e.Observe(web.ID))
+	}
+	w.pass(2 * time.Minute)
+	if changed := look(); !slices.Equal(changed, []lb.StackID{web.ID}) || !e.Observe(web.ID).LoadBalancers[0].Active {
+		t.Errorf("not active after its time: %v, %+v", changed, e.Observe(web.ID))
+	}
+	if made := w.calls(func() { look() }); len(made) > 0 {
+		t.Errorf("looked again although all are active: %v", made)
 	}
 }
 

@@ -59,7 +59,8 @@ func chooseSubnets(n vpcNetwork, cluster string, b lb.LoadBalancer) (ids []strin
 		}
 		return subnetIDs(chosen), nil, false
 	}
-	candidates, what := n.Subnets, ""
+	var candidates []subnet
+	var what string
 	if len(b.Subnets.Tags) > 0 {
 		candidates, what = taggedSubnets(n, b.Subnets.Tags), "with the tags "+b.Subnets.String()
 	} else {

@@ -36,7 +36,7 @@ type world struct {
 	vpc     string
 	private []string
 	public  []string
-	now     atomic.Int64 // nanoseconds, the engines' clock
+	now     atomic.Int64 // nanoseconds, everybody's clock
 	slept   atomic.Int64 // nanoseconds that engines asked to wait
 	aside   atomic.Int64 // calls that the test made, not an engine
 }
@@ -66,10 +66,16 @@ func (still) Apply(proxy.Config) error                        { return nil }
 func (still) Health(proxy.TargetGroupID) []proxy.TargetHealth { return nil }
 func (still) Close()                                          {}
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return newSlowWorld(t, 0) }
+
+// newSlowWorld is one in which load balancers take a while to become active.
+func newSlowWorld(t testing.TB, provisioning time.Duration) *world {
 	t.Helper()
 	w := &world{vpc: "vpc-00000000000000001"}
-	server, err := localaws.New(localaws.Options{DataPlane: still{}, Seed: network(w)})
+	w.now.Store(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano())
+	server, err := localaws.New(localaws.Options{
+		DataPlane: still{}, Seed: network(w), Now: w.time, ProvisioningDelay: provisioning,
+	})
 	check(t, err)
 	api := httptest.NewServer(server.Handler())
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
@@ -84,7 +90,6 @@ func newWorld(t testing.TB) *world {
 		HTTPClient:  &http.Client{Transport: whole{transport}},
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}
-	w.now.Store(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano())
 	w.elb, w.ec2 = elb.NewFromConfig(w.config), ec2.NewFromConfig(w.config)
 	return w
 }
@@ -117,7 +122,7 @@ func (w *world) load(t testing.TB) *aws.Engine {
 	t.Helper()
 	e, err := aws.New(aws.Options{
 		Cluster: enginetest.Cluster, VPCID: w.vpc, Config: w.config,
-		Now: func() time.Time { return time.Unix(0, w.now.Load()) },
+		Now: w.time,
 		Sleep: func(ctx context.Context, d time.Duration) error {
 			w.slept.Add(int64(d))
 			return ctx.Err()
@@ -127,6 +132,8 @@ func (w *world) load(t testing.TB) *aws.Engine {
 	check(t, e.Load(t.Context()))
 	return e
 }
+
+func (w *world) time() time.Time { return time.Unix(0, w.now.Load()) }
 
 func (w *world) pass(d time.Duration) { w.now.Add(int64(d)) }
 
