@@ -312,7 +312,11 @@ func (s *Server) run(op *operation, in any) (any, error) {
 	if !op.mutating {
 		s.mu.RLock()
 		defer s.mu.RUnlock()
-		return op.run(x, in)
+		out, err := op.run(x, in)
+		if err == nil && isDryRun(in) {
+			return nil, dryRun()
+		}
+		return out, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -323,14 +327,18 @@ func (s *Server) run(op *operation, in any) (any, error) {
 	}
 	if isDryRun(in) {
 		x.rollback()
-		return nil, &wire.Error{
-			Code: "DryRunOperation", Message: "Request would have succeeded, but DryRun flag is set.", Status: http.StatusPreconditionFailed,
-		}
+		return nil, dryRun()
 	}
 	if err := s.finish(x); err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+func dryRun() error {
+	return &wire.Error{
+		Code: "DryRunOperation", Message: "Request would have succeeded, but DryRun flag is set.", Status: http.StatusPreconditionFailed,
+	}
 }
 
 // isDryRun reads the flag that EC2's calls have.

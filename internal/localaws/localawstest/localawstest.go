@@ -53,7 +53,7 @@ func Start(t testing.TB, options ...Option) *Local {
 	if s.proxy {
 		l.Plane, s.options.DataPlane = nil, nil
 		if !s.options.AddressPool.IsValid() {
-			s.options.AddressPool = pool()
+			s.options.AddressPool = Pool()
 		}
 	}
 	server, err := localaws.New(s.options)
@@ -83,8 +83,8 @@ func Config(endpoint, region string) aws.Config {
 
 var pools atomic.Uint32
 
-// pool is a range of loopback addresses that no other Local has, in this process or, most likely, in another.
-func pool() netip.Prefix {
+// Pool is a range of loopback addresses that no other Local has, in this process or, most likely, in another.
+func Pool() netip.Prefix {
 	n := uint32(os.Getpid())*37 + pools.Add(1)
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{127, byte(65 + n/256%60), byte(n), 0}), 24)
 }
