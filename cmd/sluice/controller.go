@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -181,7 +182,7 @@ func (f controllerFlags) manager(logger *slog.Logger) (manager.Manager, error) {
 	cache.SyncPeriod = &f.sync
 	grace := 5 * time.Second
 	m, err := manager.New(kube, manager.Options{
-		Scheme: scheme, Cache: cache, Logger: logr.FromSlogHandler(logger.Handler()),
+		Scheme: scheme, Cache: cache, Logger: libraryLogger(logger),
 		Metrics: metricsserver.Options{BindAddress: f.metrics}, HealthProbeBindAddress: f.probes,
 		LeaderElection: f.elect, LeaderElectionID: f.electionID, LeaderElectionNamespace: cmp.Or(f.electionSpace, namespace),
 		LeaderElectionReleaseOnCancel: true, GracefulShutdownTimeout: &grace,
@@ -211,9 +212,40 @@ func (f controllerFlags) connection() (*rest.Config, string, error) {
 
 // setLibraryLoggers has the libraries log as we do, their chatter only at level debug.
 func setLibraryLoggers(logger *slog.Logger) {
-	l := logr.FromSlogHandler(logger.Handler())
+	l := libraryLogger(logger)
 	crlog.SetLogger(l)
 	klog.SetLogger(l)
+}
+
+func libraryLogger(logger *slog.Logger) logr.Logger {
+	return logr.FromSlogHandler(quiet{logger.Handler()})
+}
+
+// quiet turns what a library thinks worth knowing into debug output; its warnings and errors stay.
+type quiet struct{ slog.Handler }
+
+// Enabled is for levels as they come out.
+func (q quiet) Enabled(ctx context.Context, level slog.Level) bool {
+	return q.Handler.Enabled(ctx, demoted(level))
+}
+
+// Handle passes a record on.
+func (q quiet) Handle(ctx context.Context, record slog.Record) error {
+	record.Level = demoted(record.Level)
+	return q.Handler.Handle(ctx, record)
+}
+
+// WithAttrs keeps quiet.
+func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(attrs)} }
+
+// WithGroup keeps quiet.
+func (q quiet) WithGroup(name string) slog.Handler { return quiet{q.Handler.WithGroup(name)} }
+
+func demoted(level slog.Level) slog.Level {
+	if level < slog.LevelWarn {
+		return min(level, slog.LevelDebug)
+	}
+	return level
 }
 
 // sourceGroup is what tells the security group that load balancers reach targets from.

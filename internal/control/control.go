@@ -79,7 +79,7 @@ type Controller struct {
 	told      *memory[lb.StackID, told]
 	bound     *memory[types.NamespacedName, bound]
 
-	synced  atomic.Bool // the caches are filled
+	synced  chan struct{} // closed when all kinds are followed and the caches are filled
 	leading atomic.Bool
 	loaded  atomic.Bool // the engine knows what is in the cloud
 }
@@ -107,6 +107,7 @@ func newController(kube client.Client, live client.Reader, o Options) *Controlle
 		bindings:  newQueue[types.NamespacedName]("targets"),
 		told:      newMemory[lb.StackID, told](),
 		bound:     newMemory[types.NamespacedName, bound](),
+		synced:    make(chan struct{}),
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -122,10 +123,12 @@ func newQueue[K comparable](name string) priorityqueue.PriorityQueue[K] {
 
 // Ready is the readiness check: the caches are filled, and the leader knows what is in the cloud.
 func (c *Controller) Ready(*http.Request) error {
-	switch {
-	case !c.synced.Load():
+	select {
+	case <-c.synced:
+	default:
 		return errors.New("the caches are not filled yet")
-	case c.leading.Load() && !c.loaded.Load():
+	}
+	if c.leading.Load() && !c.loaded.Load() {
 		return errors.New("the load balancers in the cloud are not known yet")
 	}
 	return nil
@@ -140,7 +143,7 @@ func (e everywhere) Start(ctx context.Context) error {
 		return err
 	}
 	if e.cache.WaitForCacheSync(ctx) {
-		e.synced.Store(true)
+		close(e.synced)
 	}
 	return nil
 }

@@ -27,8 +27,10 @@ type outcome struct {
 // Start runs the loop until the context ends: read the cloud, look at everything once, then follow changes.
 func (c *Controller) Start(ctx context.Context) error {
 	c.leading.Store(true)
-	if !c.cache.WaitForCacheSync(ctx) {
+	select {
+	case <-ctx.Done():
 		return nil
+	case <-c.synced: // before that, a change could be missed between reading a cache and following it
 	}
 	if !c.load(ctx) {
 		return nil

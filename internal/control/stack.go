@@ -43,9 +43,8 @@ func (c *Controller) workStack(ctx context.Context, id lb.StackID) outcome {
 		return outcome{status: plan.Retry} // we are stopping: what failed now says nothing
 	}
 	p.about = about(objects, compiled, leaving)
-	p.done = summary(p.result)
-	if len(compiled.Members) == 0 && len(leaving) > 0 && p.end.status == plan.Done {
-		p.telling.done, p.about = "", nil // nobody is left to be told
+	if len(compiled.Members) > 0 {
+		p.done = summary(p.result) // else nobody stays to be told
 	}
 	after := c.tell(ctx, objects, c.told.get(id), p.telling)
 	if len(compiled.Members)+len(leaving) == 0 && !compiled.Held {
@@ -233,8 +232,8 @@ func (c *Controller) logPass(id lb.StackID, p pass, took time.Duration) {
 	took = took.Round(time.Millisecond)
 	switch {
 	case p.failure.key != "":
-		c.log.Error("stack failed", "stack", id, "done", p.telling.done, "error", p.failure.text, "took", took)
-	case p.telling.done != "" || len(p.result.Steps) > 0:
+		c.log.Error("stack failed", "stack", id, "done", summary(p.result), "error", p.failure.text, "took", took)
+	case len(p.result.Steps) > 0:
 		c.log.Info("stack changed", "stack", id, "status", p.end.status, "done", summary(p.result), "took", took)
 	}
 }

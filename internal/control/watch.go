@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
@@ -37,14 +38,14 @@ func (e change[T]) object() T {
 	return e.after
 }
 
-// updated says whether the event is an update of something for which same does not hold. A resync always counts.
+// matters says whether anything but what same ignores has changed. A resync always counts.
 func (e change[T]) matters(same func(a, b T) bool) bool {
 	return e.added || e.deleted || !e.urgent || !same(e.before, e.after)
 }
 
 // handle calls on for every event about objects of a kind.
 func handle[T client.Object](ctx context.Context, c *Controller, kind T, on func(context.Context, change[T])) error {
-	informer, err := c.cache.GetInformer(ctx, kind)
+	informer, err := c.cache.GetInformer(ctx, kind, cache.BlockUntilSynced(false)) // all are filled at the same time
 	if err != nil {
 		return fmt.Errorf("control: watch %T: %w", kind, err)
 	}
