@@ -2,7 +2,6 @@ package aws
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -89,17 +88,18 @@ func (p performer) adopt(ctx context.Context, want LoadBalancer, cause error) (r
 	return row, true, nil
 }
 
-// explainGroups forgets security groups that AWS says are not there, so that the next plan makes them again.
+// explainGroups forgets security groups that are not there, so that the next plan makes them again. Where all are there,
+// ELBv2 has not heard of a new one yet, and a later try succeeds.
 func (p performer) explainGroups(ctx context.Context, err error, groups []string) error {
 	if !isCode(err, "InvalidSecurityGroup", "InvalidGroup.NotFound") {
 		return err
 	}
 	for _, id := range groups {
 		if _, readErr := p.rereadSecurityGroup(ctx, id); readErr != nil {
-			return errors.Join(readErr, fmt.Errorf("aws: security groups of a load balancer: %s", answerText(err)))
+			return readErr
 		}
 	}
-	return err
+	return fmt.Errorf("aws: load balancer does not take its security groups yet: %s", answerText(err))
 }
 
 func (p performer) updateLoadBalancer(ctx context.Context, row loadBalancer, want LoadBalancer, groups []string) error {

@@ -2,7 +2,6 @@ package aws_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -351,82 +350,6 @@ func TestProtectedLoadBalancersAreDeleted(t *testing.T) {
 	}
 }
 
-func TestAnswersOfAWSBecomeOutcomes(t *testing.T) {
-	for _, c := range []struct {
-		operation, code string
-		times           int
-		status          plan.Status
-		reason          lb.Reason
-		says            string
-	}{
-		{"elasticloadbalancing:CreateLoadBalancer", "TooManyLoadBalancers", 99, plan.Blocked, lb.QuotaExceeded, "Application Load Balancers per Region"},
-		{"elasticloadbalancing:CreateRule", "TooManyRules", 99, plan.Blocked, lb.QuotaExceeded, "Rules per Application Load Balancer"},
-		{"ec2:AuthorizeSecurityGroupIngress", "RulesPerSecurityGroupLimitExceeded", 99, plan.Blocked, lb.QuotaExceeded, "rules per security group"},
-		{"elasticloadbalancing:CreateTargetGroup", "AccessDenied", 99, plan.Blocked, lb.CloudRefused, "elasticloadbalancing:CreateTargetGroup"},
-		{"ec2:CreateSecurityGroup", "UnauthorizedOperation", 99, plan.Blocked, lb.CloudRefused, "ec2:CreateSecurityGroup"},
-		{"elasticloadbalancing:CreateRule", "ValidationError", 99, plan.Blocked, lb.CloudRefused, "words of AWS"},
-		{"elasticloadbalancing:CreateListener", "Throttling", 1, plan.Retry, "", ""},
-		{"elasticloadbalancing:CreateRule", "ListenerNotFound", 3, plan.Done, "", ""},
-	} {
-		w := newWorld(t)
-		e := w.load(t)
-		left := c.times
-		w.Fail(func(call localaws.Call) *localaws.Fault {
-			if call.Operation != c.operation || left == 0 {
-				return nil
-			}
-			left--
-			return &localaws.Fault{Error: wire.Errorf(c.code, "the words of AWS")}
-		})
-		r := apply(t, e, enginetest.Stack("web", two))
-		status, _ := r.Status()
-		verdicts := r.Verdicts()
-		if status != c.status {
-			t.Errorf("%s %s: ended as %s, want %s: %v", c.operation, c.code, status, c.status, r.Err())
-		}
-		if c.reason == "" {
-			continue
-		}
-		if len(verdicts) == 0 || verdicts[0].Reason != c.reason || !strings.Contains(verdicts[0].Message(), c.says) || verdicts[0].Object.Name != "web" {
-			t.Errorf("%s %s: verdicts %v", c.operation, c.code, verdicts)
-		}
-	}
-}
-
-func TestWaitsAreBounded(t *testing.T) {
-	w := newWorld(t)
-	e := w.load(t)
-	done(t, apply(t, e, enginetest.Stack("web", two)))
-	left := map[string]int{"ec2:DeleteSecurityGroup": 3, "elasticloadbalancing:DeleteTargetGroup": 3}
-	codes := map[string]string{"ec2:DeleteSecurityGroup": "DependencyViolation", "elasticloadbalancing:DeleteTargetGroup": "ResourceInUse"}
-	w.Fail(func(c localaws.Call) *localaws.Fault {
-		if left[c.Operation]--; left[c.Operation] < 0 {
-			return nil
-		}
-		return &localaws.Fault{Error: wire.Errorf(codes[c.Operation], "in use")}
-	})
-	done(t, apply(t, e, lb.Stack{ID: "default/web"}))
-
-	w = newWorld(t)
-	e = w.load(t)
-	done(t, apply(t, e, enginetest.Stack("web", two)))
-	w.Fail(func(c localaws.Call) *localaws.Fault {
-		if code := codes[c.Operation]; code == "DependencyViolation" {
-			return &localaws.Fault{Error: wire.Errorf(code, "in use")}
-		}
-		return nil
-	})
-	r := apply(t, e, lb.Stack{ID: "default/web"})
-	if status, after := r.Status(); status != plan.Later || after <= 0 {
-		t.Errorf("ended as %s, %s: %v", status, after, r.Err())
-	}
-	if slept := time.Duration(w.slept.Load()); slept > 3*time.Minute {
-		t.Errorf("waited %s", slept)
-	}
-	w.Fail(nil)
-	done(t, apply(t, e, lb.Stack{ID: "default/web"}))
-}
-
 func TestSubnetsThatAreNotThereAreTheUsersToMend(t *testing.T) {
 	w := newWorld(t)
 	e := w.load(t)
@@ -466,78 +389,6 @@ func TestALoadBalancerBecomesActive(t *testing.T) {
 	}
 	if made := w.calls(func() { look() }); len(made) > 0 {
 		t.Errorf("looked again although all are active: %v", made)
-	}
-}
-
-func TestTargets(t *testing.T) {
-	w := newWorld(t)
-	e := w.load(t)
-	want := enginetest.Stack("web", two)
-	done(t, apply(t, e, want))
-	group := e.Observe(want.ID).TargetGroups[want.TargetGroups[0].ID]
-	var list []lb.Target
-	for i := range 250 {
-		list = append(list, lb.Target{ID: fmt.Sprintf("10.0.0.%d", i+4), Port: 8080})
-	}
-	list = list[:210]
-	made := w.calls(func() {
-		have, found, err := e.Registered(t.Context(), group)
-		if err != nil || !found || len(have) > 0 {
-			t.Fatalf("a new group has %v, %v, %v", have, found, err)
-		}
-		check(t, e.Register(t.Context(), group, list))
-		check(t, e.Register(t.Context(), group, list[:5]))
-		check(t, e.Deregister(t.Context(), group, list[:1]))
-	})
-	if diff := cmp.Diff(map[string]int{"elasticloadbalancing:RegisterTargets": 2, "elasticloadbalancing:DeregisterTargets": 1}, made); diff != "" {
-		t.Errorf("(-needed +made):\n%s", diff)
-	}
-	for name, e := range map[string]*aws.Engine{"the same engine": e, "after a restart": w.load(t)} {
-		have, found, err := e.Registered(t.Context(), group)
-		if err != nil || !found || len(have) != 209 {
-			t.Errorf("%s: %d registered, %v, %v", name, len(have), found, err)
-		}
-	}
-	w.test(func() { w.deleteBalancer(t) })
-	w.test(func() {
-		_, err := w.elb.DeleteTargetGroup(t.Context(), &elb.DeleteTargetGroupInput{TargetGroupArn: awssdk.String(string(group))})
-		check(t, err)
-	})
-	check(t, e.Deregister(t.Context(), group, list[:1]))
-	if _, found, err := e.Registered(t.Context(), group); found || err != nil {
-		t.Errorf("a group that is gone: found %v, %v", found, err)
-	}
-	if len(e.Observe(want.ID).TargetGroups) != 1 {
-		t.Error("a group that is gone is still observed")
-	}
-}
-
-func TestATargetThatAWSRefusesStopsNoOther(t *testing.T) {
-	w := newWorld(t)
-	e := w.load(t)
-	want := enginetest.Stack("web", two)
-	done(t, apply(t, e, want))
-	group := e.Observe(want.ID).TargetGroups[want.TargetGroups[0].ID]
-	bad := lb.Target{ID: "10.0.0.6", Port: 8080}
-	w.Fail(func(c localaws.Call) *localaws.Fault {
-		in, ok := c.Input.(*elb.RegisterTargetsInput)
-		if !ok || !slices.ContainsFunc(in.Targets, func(d elbtypes.TargetDescription) bool { return *d.Id == bad.ID }) {
-			return nil
-		}
-		return &localaws.Fault{Error: wire.Errorf("InvalidTarget", "not in the VPC")}
-	})
-	list := []lb.Target{{ID: "10.0.0.5", Port: 8080}, bad, {ID: "10.0.0.7", Port: 8080}}
-	_, _, err := e.Registered(t.Context(), group)
-	check(t, err)
-	err = e.Register(t.Context(), group, list)
-	var blocked *plan.BlockedError
-	if !errors.As(err, &blocked) || blocked.Verdict.Value != "10.0.0.6:8080" {
-		t.Errorf("got %v", err)
-	}
-	have, _, err := e.Registered(t.Context(), group)
-	check(t, err)
-	if len(have) != 2 {
-		t.Errorf("registered %v", have)
 	}
 }
 
