@@ -18,7 +18,7 @@ build: bin/sluice bin/lab ## Build bin/sluice and bin/lab
 
 .PHONY: bin/sluice
 bin/sluice:
-	@hack/progress "building bin/sluice" env CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/sluice ./cmd/sluice
+	@hack/progress "building bin/sluice" go build -ldflags '$(LDFLAGS)' -o bin/sluice ./cmd/sluice
 
 .PHONY: bin/lab
 bin/lab:
@@ -55,7 +55,7 @@ e2e: ## End-to-end tests in the lab (Linux, root)
 ifeq ($(GOOS)-$(ROOT),linux-yes)
 	@$(MAKE) --no-print-directory build
 	@hack/need-e2e
-	cd lab && go test ./...
+	cd lab && go test -tags root ./...
 	go test -tags e2e -count=1 -timeout 30m -v ./test
 else
 	@echo "left out: the end-to-end tests, which need Linux and root (make e2e)"

@@ -72,9 +72,24 @@ func startLab() (stop func(), err error) {
 	return stop, nil
 }
 
-func TestScripts(t *testing.T) {
+// TestScripts runs the scripts that do not mind others beside them.
+func TestScripts(t *testing.T) { run(t, ".") }
+
+// TestAlone runs those that do: they restart what is shared, or count calls. Go starts it when the others are done.
+func TestAlone(t *testing.T) {
+	scripts, err := filepath.Glob("alone/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, script := range scripts {
+		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) { run(t, "", script) })
+	}
+}
+
+func run(t *testing.T, dir string, files ...string) {
 	testscript.Run(t, testscript.Params{
-		Dir:   ".",
+		Dir:   dir,
+		Files: files,
 		Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"address":  address,
