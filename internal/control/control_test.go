@@ -1,0 +1,487 @@
+package control
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
+	"github.com/sluicehq/sluice/internal/endpoints"
+	"github.com/sluicehq/sluice/internal/lb"
+	"github.com/sluicehq/sluice/internal/localaws"
+	"github.com/sluicehq/sluice/internal/localaws/localawstest"
+	"github.com/sluicehq/sluice/internal/plan"
+)
+
+const ipTargets = "alb.ingress.kubernetes.io/target-type: ip"
+
+func TestAnIngressIsServedAndLeavesNothingBehind(t *testing.T) {
+	w := newWorld(t)
+	w.ingress("shop", "", "web")
+	if ended := w.sync(); ended["default/shop"] != plan.Done || ended["binding web"] != plan.Done {
+		t.Error(ended, w.events())
+	}
+	shop := w.get("shop")
+	if diff := cmp.Diff([]string{ownFinalizer}, shop.Finalizers); diff != "" {
+		t.Error(diff)
+	}
+	name := w.engine.Observe("default/shop").LoadBalancers[0].DNSName
+	want := []networkingv1.IngressLoadBalancerIngress{{Hostname: strings.ToLower(name), Ports: []networkingv1.IngressPortStatus{{Port: 80, Protocol: "TCP"}}}}
+	if diff := cmp.Diff(want, shop.Status.LoadBalancer.Ingress); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{localawstest.Instances[0] + ":30080", localawstest.Instances[1] + ":30080"}, w.targets("default/shop")); diff != "" {
+		t.Error(diff)
+	}
+	var bindings elbv2api.TargetGroupBindingList
+	w.check(w.kube.List(w.ctx, &bindings))
+	if seen := bindings.Items[0].Status.ObservedGeneration; seen == nil || bindings.Items[0].Annotations[endpoints.CheckpointAnnotation] == "" {
+		t.Errorf("observed %v, annotations %v", seen, bindings.Items[0].Annotations)
+	}
+	events := w.events()
+	if len(events) != 2 || !strings.HasPrefix(events[0], "Normal SuccessfullyReconciled shop: Successfully reconciled: created ") ||
+		!strings.Contains(events[0], "load balancer k8s-default-shop-") || !strings.Contains(events[1], "registered 2 targets") {
+		t.Errorf("events %q", events)
+	}
+
+	w.calls()
+	w.remove("shop")
+	w.sync()
+	if calls := w.calls(); slices.Contains(calls, "elasticloadbalancing:DeregisterTargets") {
+		t.Errorf("targets of a target group that goes were deregistered: %v", calls)
+	}
+	w.check(w.engine.Load(w.ctx))
+	if left := w.engine.Stacks(); len(left) > 0 {
+		t.Errorf("left in AWS: %v", left)
+	}
+	w.check(w.kube.List(w.ctx, &bindings))
+	if err := w.kube.Get(w.ctx, client.ObjectKeyFromObject(shop), shop); client.IgnoreNotFound(err) != nil || err == nil || len(bindings.Items) > 0 {
+		t.Errorf("left: %v, bindings %v", err, bindings.Items)
+	}
+	if events := w.events(); len(events) > 0 {
+		t.Errorf("nobody is there to read %q", events)
+	}
+}
+
+func TestWhatIsUnchangedCostsNothing(t *testing.T) {
+	w := newWorld(t)
+	w.ingress("shop", "", "web")
+	w.ingress("blog", ipTargets, "web")
+	w.pods(localawstest.Addresses[0])
+	w.sync()
+	w.events()
+	w.calls()
+	before := w.state()
+	w.sync()
+	if calls := w.calls(); len(calls) > 0 {
+		t.Errorf("a second look made calls: %v", calls)
+	}
+	w.start()
+	loading := w.calls()
+	w.sync()
+	if calls := w.calls(); len(calls) > 0 || slices.ContainsFunc(loading, changes) {
+		t.Errorf("an unchanged restart made calls: loading %v, then %v", loading, calls)
+	}
+	if after := w.state(); after != before {
+		t.Error("an unchanged restart wrote to the API server", cmp.Diff(before, after))
+	}
+}
+
+func changes(call string) bool {
+	_, name, _ := strings.Cut(call, ":")
+	return !strings.HasPrefix(name, "Describe") && !strings.HasPrefix(name, "Get")
+}
+
+func TestABadObjectKeepsWhatItHasAndNeighboursGoOn(t *testing.T) {
+	w := newWorld(t)
+	w.ingress("bad", "", "web")
+	w.sync()
+	w.events()
+	w.calls()
+	w.ingress("bad", "alb.ingress.kubernetes.io/scheme: public", "web")
+	w.sync()
+	if calls := w.calls(); len(calls) > 0 {
+		t.Errorf("a held stack was touched: %v", calls)
+	}
+	events := w.events()
+	if len(events) != 1 || !strings.HasPrefix(events[0], "Warning InvalidAnnotation bad: ") || !strings.Contains(events[0], `"public"`) {
+		t.Errorf("events %q", events)
+	}
+	w.ingress("worse", "alb.ingress.kubernetes.io/scheme: open", "web")
+	w.ingress("good", "", "web")
+	if ended := w.sync(); ended["default/bad"] != plan.Blocked || ended["default/worse"] != plan.Blocked || ended["default/good"] != plan.Done {
+		t.Error(ended)
+	}
+	if !slices.Contains(w.get("worse").Finalizers, ownFinalizer) || len(w.get("worse").Status.LoadBalancer.Ingress) > 0 {
+		t.Error("a held Ingress has its finalizer and no address")
+	}
+	if len(w.get("good").Status.LoadBalancer.Ingress) == 0 || len(w.get("bad").Status.LoadBalancer.Ingress) == 0 {
+		t.Error("an address is missing")
+	}
+	w.events()
+
+	w.ingress("bad", "", "web")
+	if ended := w.sync(); ended["default/bad"] != plan.Done {
+		t.Error(ended)
+	}
+	if diff := cmp.Diff([]string{"Normal SuccessfullyReconciled bad: Successfully reconciled"}, w.events()); diff != "" {
+		t.Error(diff)
+	}
+	w.remove("worse")
+	w.sync()
+	if err := w.kube.Get(w.ctx, types.NamespacedName{Namespace: "default", Name: "worse"}, &networkingv1.Ingress{}); err == nil {
+		t.Error("a bad Ingress cannot be deleted")
+	}
+}
+
+func TestWhatTheCloudLacksIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.ingress("shop", "alb.ingress.kubernetes.io/subnets: nowhere", "web")
+	if ended := w.sync(); ended["default/shop"] != plan.Blocked {
+		t.Error(ended)
+	}
+	events := w.events()
+	if len(events) != 1 || !strings.HasPrefix(events[0], "Warning SubnetNotFound shop: ") {
+		t.Errorf("events %q", events)
+	}
+	if end := w.workStack(w.ctx, "default/shop"); end.after == 0 {
+		t.Error("subnets may come without an object changing, so it is tried again")
+	}
+}
+
+func TestTroubleOfTheWorldIsRetriedAndToldOnce(t *testing.T) {
+	w := newWorld(t)
+	w.ingress("shop", "", "web")
+	w.aws.Fail(func(c localaws.Call) *localaws.Fault {
+		if c.Operation == "elasticloadbalancing:CreateRule" {
+			return &localaws.Fault{Error: localaws.Throttled(c.Operation)}
+		}
+		return nil
+	})
+	w.snapshots.changed()
+	for range 3 {
+		if end := w.workStack(w.ctx, "default/shop"); end.status != plan.Retry {
+			t.Errorf("ended %v", end)
+		}
+		w.snapshots.changed()
+	}
+	events := w.events()
+	var warnings []string
+	for _, e := range events {
+		if strings.HasPrefix(e, "Warning") {
+			warnings = append(warnings, e)
+		}
+	}
+	if len(warnings) != 1 || !strings.HasPrefix(warnings[0], "Warning FailedDeployModel shop: ") || !strings.Contains(warnings[0], "create Rule") {
+		t.Errorf("warnings %q", warnings)
+	}
+	if len(w.get("shop").Status.LoadBalancer.Ingress) == 0 {
+		t.Error("the load balancer is there, so its address is shown")
+	}
+	w.aws.Fail(nil)
+	if ended := w.sync(); ended["default/shop"] != plan.Done {
+		t.Error(ended)
+	}
+	if events := w.events(); len(events) == 0 || !strings.Contains(events[0], "created 1 rule") {
+		t.Errorf("events %q", events)
+	}
+}
+
+func TestWhatNobodyWantsIsCollected(t *testing.T) {
+	w := newWorld(t)
+	w.ingress("shop", "", "web")
+	w.ingress("blog", "", "web")
+	w.sync()
+	// The Ingress goes by force while no controller runs.
+	w.check(w.kube.Patch(w.ctx, w.get("shop"), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))))
+	w.remove("shop")
+	w.start()
+	w.sync()
+	if diff := cmp.Diff([]lb.StackID{"default/blog"}, w.engine.Stacks()); diff != "" {
+		t.Error(diff)
+	}
+	var bindings elbv2api.TargetGroupBindingList
+	w.check(w.kube.List(w.ctx, &bindings))
+	if len(bindings.Items) != 1 {
+		t.Errorf("%d bindings", len(bindings.Items))
+	}
+}
+
+func TestWhatIsAnothersIsLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	w.ingress("shop", "", "web")
+	w.sync()
+	// As if another controller had made the load balancer of an Ingress of its own class.
+	shop := w.get("shop")
+	shop.Finalizers = nil
+	shop.Spec.IngressClassName = nil
+	shop.Annotations = map[string]string{"kubernetes.io/ingress.class": "theirs"}
+	w.check(w.kube.Update(w.ctx, shop))
+	w.start()
+	w.calls()
+	w.sync()
+	if calls := w.calls(); len(calls) > 0 {
+		t.Errorf("calls %v", calls)
+	}
+	for _, watched := range []struct {
+		namespace string
+		id        lb.StackID
+		mine      bool
+	}{{"", "default/gone", true}, {"default", "default/gone", true}, {"other", "default/gone", false}, {"", "a-group", false}} {
+		w.options.Namespace = watched.namespace
+		objects, err := w.snapshots.take(w.ctx)
+		w.check(err)
+		if got := w.concerns(objects, compiled(watched.id), nil); got != watched.mine {
+			t.Errorf("watching %q: %s is ours: %v", watched.namespace, watched.id, got)
+		}
+	}
+}
+
+func TestAnIngressThatLeavesItsClassLetsGo(t *testing.T) {
+	w := newWorld(t)
+	w.ingress("shop", "", "web")
+	w.sync()
+	shop := w.get("shop")
+	shop.Spec.IngressClassName = nil
+	shop.Annotations = map[string]string{"kubernetes.io/ingress.class": "nginx"}
+	w.check(w.kube.Update(w.ctx, shop))
+	w.sync()
+	if left := w.engine.Stacks(); len(left) > 0 || len(w.get("shop").Finalizers) > 0 {
+		t.Errorf("left %v, finalizers %v", left, w.get("shop").Finalizers)
+	}
+}
+
+func TestTargetsFollowEndpoints(t *testing.T) {
+	w := newWorld(t)
+	a, b := "192.168.97.1", "192.168.97.2"
+	w.pods(a)
+	w.ingress("shop", ipTargets, "web")
+	w.sync()
+	for _, step := range []struct {
+		pods  []string
+		calls []string
+	}{
+		{[]string{a, b}, []string{"elasticloadbalancing:RegisterTargets"}},
+		{[]string{b}, []string{"elasticloadbalancing:DeregisterTargets"}},
+		{nil, []string{"elasticloadbalancing:DeregisterTargets"}},
+		{[]string{a, b}, []string{"elasticloadbalancing:RegisterTargets"}},
+	} {
+		w.calls()
+		w.pods(step.pods...)
+		w.sync()
+		if diff := cmp.Diff(step.calls, w.calls()); diff != "" {
+			t.Errorf("%v: %s", step.pods, diff)
+		}
+		var want []string
+		for _, p := range step.pods {
+			want = append(want, p+":8080")
+		}
+		if diff := cmp.Diff(want, w.targets("default/shop")); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+// A pod that came and went while the controller was down would stay a target for ever, were the checkpoint not cleared
+// before anything is registered.
+func TestACrashWhileRegisteringLeavesNoTarget(t *testing.T) {
+	w := newWorld(t)
+	a, b := "192.168.97.1", "192.168.97.2"
+	w.pods(a)
+	w.ingress("shop", ipTargets, "web")
+	w.sync()
+	w.pods(a, b)
+	w.aws.Fail(func(c localaws.Call) *localaws.Fault {
+		if c.Operation == "elasticloadbalancing:RegisterTargets" {
+			return &localaws.Fault{After: true} // it works, but nobody hears of it
+		}
+		return nil
+	})
+	var bindings elbv2api.TargetGroupBindingList
+	w.check(w.kube.List(w.ctx, &bindings))
+	if end := w.workBinding(w.ctx, client.ObjectKeyFromObject(&bindings.Items[0])); end.status != plan.Retry {
+		t.Error(end)
+	}
+	w.aws.Fail(nil)
+	w.pods(a)
+	w.start()
+	w.sync()
+	if diff := cmp.Diff([]string{a + ":8080"}, w.targets("default/shop")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestABindingOfAUsersOwn(t *testing.T) {
+	w := newWorld(t)
+	w.ingress("shop", ipTargets, "web")
+	w.sync()
+	group := string(w.engine.Observe("default/shop").TargetGroups[lb.TargetGroupID("default", "shop", "web", lb.Port{Number: 80})])
+	w.events()
+	w.pods("192.168.97.1")
+	w.apply("own", `
+apiVersion: elbv2.k8s.aws/v1beta1
+kind: TargetGroupBinding
+metadata: {name: own}
+spec: {targetGroupARN: "`+group+`", targetType: ip, serviceRef: {name: gone, port: 80}}
+---
+apiVersion: elbv2.k8s.aws/v1beta1
+kind: TargetGroupBinding
+metadata: {name: astray}
+spec: {targetGroupARN: "`+group[:len(group)-16]+`0123456789abcdef", targetType: ip, serviceRef: {name: web, port: 80}}
+`)
+	own := types.NamespacedName{Namespace: "default", Name: "own"}
+	if end := w.workBinding(w.ctx, own); end.status != plan.Done {
+		t.Error(end)
+	}
+	if end := w.workBinding(w.ctx, types.NamespacedName{Namespace: "default", Name: "astray"}); end.status != plan.Blocked {
+		t.Error(end)
+	}
+	events := w.events()
+	if len(events) != 2 || !strings.HasPrefix(events[0], `Warning BackendNotFound own: spec.serviceRef.name: "gone"`) ||
+		!strings.Contains(events[1], "there is no such target group") {
+		t.Errorf("events %q", events)
+	}
+	w.apply("own", `
+apiVersion: elbv2.k8s.aws/v1beta1
+kind: TargetGroupBinding
+metadata: {name: own}
+spec: {targetGroupARN: "`+group+`", targetType: ip, serviceRef: {name: web, port: 80}}
+`)
+	w.workBinding(w.ctx, own)
+	if diff := cmp.Diff([]string{"192.168.97.1:8080"}, w.targets("default/shop")); diff != "" {
+		t.Error(diff)
+	}
+	w.check(w.kube.Delete(w.ctx, &elbv2api.TargetGroupBinding{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "own"}}))
+	if end := w.workBinding(w.ctx, own); end.status != plan.Done {
+		t.Error(end)
+	}
+	if left := w.targets("default/shop"); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+	if err := w.kube.Get(w.ctx, own, &elbv2api.TargetGroupBinding{}); err == nil {
+		t.Error("the binding did not go")
+	}
+}
+
+func TestAChangedBindingIsPutRight(t *testing.T) {
+	w := newWorld(t)
+	w.ingress("shop", "", "web")
+	w.sync()
+	var bindings elbv2api.TargetGroupBindingList
+	w.check(w.kube.List(w.ctx, &bindings))
+	tgb := &bindings.Items[0]
+	tgb.Spec.ServiceRef.Name = "other"
+	tgb.Labels["mine"] = "too"
+	w.check(w.kube.Update(w.ctx, tgb))
+	w.sync()
+	w.check(w.kube.Get(w.ctx, client.ObjectKeyFromObject(tgb), tgb))
+	if tgb.Spec.ServiceRef.Name != "web" || tgb.Labels["mine"] != "too" {
+		t.Errorf("%v %v", tgb.Spec, tgb.Labels)
+	}
+	if got := w.targets("default/shop"); len(got) != 2 {
+		t.Errorf("targets %v", got)
+	}
+}
+
+// The queue's workers: a pass that panics is tried again, and others go on meanwhile.
+func TestAPanicCostsOnePass(t *testing.T) {
+	w := newWorld(t)
+	q := newQueue[string]("test-" + t.Name())
+	var mu sync.Mutex
+	seen := map[string]int{}
+	finished := make(chan string)
+	work := func(_ context.Context, key string) outcome {
+		mu.Lock()
+		seen[key]++
+		first := seen[key] == 1
+		mu.Unlock()
+		if key == "bad" && first {
+			panic("a bug")
+		}
+		finished <- key
+		return outcome{status: plan.Done}
+	}
+	var running sync.WaitGroup
+	for range 2 {
+		running.Go(func() { serve(w.ctx, w.Controller, q, work) })
+	}
+	q.Add("bad")
+	q.Add("good")
+	got := []string{<-finished, <-finished}
+	q.ShutDown()
+	running.Wait()
+	slices.Sort(got)
+	if diff := cmp.Diff([]string{"bad", "good"}, got); diff != "" || seen["bad"] != 2 || seen["good"] != 1 {
+		t.Error(diff, seen)
+	}
+}
+
+// A finalizer is patched for the version that was looked at; when the cache is behind, the API server is asked.
+func TestFinalizersDoNotOverwriteOthers(t *testing.T) {
+	w := newWorld(t)
+	w.ingress("shop", "", "web")
+	stale := w.get("shop")
+	w.check(w.kube.Patch(w.ctx, w.get("shop"), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":["example.com/theirs"]}}`))))
+	w.check(setFinalizer(w.ctx, w.kube, w.kube, stale, ownFinalizer, true))
+	if diff := cmp.Diff([]string{"example.com/theirs", ownFinalizer}, w.get("shop").Finalizers); diff != "" {
+		t.Error(diff)
+	}
+	if len(stale.Finalizers) > 0 {
+		t.Error("the cache's object was changed")
+	}
+	w.check(setFinalizer(w.ctx, w.kube, w.kube, w.get("shop"), ownFinalizer, false))
+	if diff := cmp.Diff([]string{"example.com/theirs"}, w.get("shop").Finalizers); diff != "" {
+		t.Error(diff)
+	}
+	gone := &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "gone"}}
+	w.check(setFinalizer(w.ctx, w.kube, w.kube, gone, ownFinalizer, true))
+}
+
+func TestMarksBecomeStacks(t *testing.T) {
+	w := newWorld(t)
+	w.ingress("shop", "", "web")
+	w.ingress("blog", "", "other")
+	w.snapshots.changed()
+	w.marks.add(lb.Object{Kind: "Service", Namespace: "default", Name: "web"}, true)
+	w.resolveMarks(w.ctx)
+	id, priority, _ := w.stacks.GetWithPriority()
+	if id != "default/shop" || priority != 0 {
+		t.Errorf("%s at %d", id, priority)
+	}
+	w.stacks.Done(id)
+	w.marks.add(lb.Object{Kind: "IngressClass", Name: "alb"}, false)
+	w.resolveMarks(w.ctx)
+	got := map[lb.StackID]int{}
+	for range 2 {
+		id, priority, _ := w.stacks.GetWithPriority()
+		got[id] = priority
+		w.stacks.Done(id)
+	}
+	if diff := cmp.Diff(map[lb.StackID]int{"default/shop": resyncPriority, "default/blog": resyncPriority}, got); diff != "" {
+		t.Error(diff)
+	}
+	w.stacks.ShutDown()
+}
+
+func TestReadiness(t *testing.T) {
+	w := newWorld(t)
+	ready := func() bool { return w.Ready(nil) == nil }
+	states := []bool{ready()}
+	close(w.synced)
+	states = append(states, ready()) // a replica that waits for its turn is ready
+	w.leading.Store(true)
+	states = append(states, ready())
+	w.loaded.Store(true)
+	states = append(states, ready())
+	if diff := cmp.Diff([]bool{false, true, false, true}, states); diff != "" {
+		t.Error(diff)
+	}
+}
