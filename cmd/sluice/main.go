@@ -22,15 +22,13 @@ var version = "unknown"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	go func() {
-		<-ctx.Done()
-		stop() // a second signal ends the program at once
-	}()
-	if err := newRootCommand().ExecuteContext(ctx); err != nil {
-		if !errors.Is(err, errRefused) { // that has been printed in full
-			fmt.Fprintln(os.Stderr, "sluice:", err)
-		}
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	err := newRootCommand().ExecuteContext(ctx)
+	switch {
+	case errors.Is(err, errRefused): // that has been printed in full
+		os.Exit(1)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "sluice:", err)
 		os.Exit(1)
 	}
 }
@@ -53,8 +51,9 @@ func newVersionCommand() *cobra.Command {
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
-		Run: func(cmd *cobra.Command, _ []string) {
-			fmt.Fprintf(cmd.OutOrStdout(), "sluice %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "sluice %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
 		},
 	}
 }
