@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -286,7 +287,7 @@ func TestMalformedChunks(t *testing.T) {
 
 // The target closes a kept connection: no request is lost, and none is sent twice.
 func TestKeptConnectionClosedByTarget(t *testing.T) {
-	r := newRig(t, Options{})
+	r := newRig(t, Options{Spread: 1})
 	closes, closed := make(chan struct{}), make(chan struct{}, 99)
 	seen := make(chan string, 99)
 	r.forwardTo(rawTarget(t, func(conn net.Conn, from *bufio.Reader) {
@@ -313,10 +314,30 @@ func TestKeptConnectionClosedByTarget(t *testing.T) {
 	}
 }
 
+// Requests spread over several connections, so that they reach all that is behind a node port.
+func TestRequestsSpreadOverConnections(t *testing.T) {
+	r := newRig(t, Options{})
+	var opened atomic.Int32
+	r.forwardTo(rawTarget(t, func(conn net.Conn, from *bufio.Reader) {
+		self := opened.Add(1)
+		for readHead(from) != "" {
+			_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d", self)
+		}
+	}))
+	r.apply()
+	got := ""
+	for range 2 * defaultSpread {
+		got += r.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n").body
+	}
+	if got != "12341234" {
+		t.Errorf("connections used: %s", got)
+	}
+}
+
 // The race that looking cannot see: the target reads the request on a kept connection and closes. What is idempotent is
 // sent again on a fresh one; what is not gets 502 and is seen once.
 func TestKeptConnectionRace(t *testing.T) {
-	r := newRig(t, Options{})
+	r := newRig(t, Options{Spread: 1})
 	seen := make(chan string, 9)
 	r.forwardTo(rawTarget(t, func(conn net.Conn, from *bufio.Reader) {
 		for i := 0; ; i++ {

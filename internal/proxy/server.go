@@ -21,6 +21,8 @@ type Options struct {
 	Logger *slog.Logger // one line for what an operator may want to know: sockets that fail, requests ended by draining
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
+	// Spread is how many connections to a target are opened before one is used again; 4 by default.
+	Spread int
 }
 
 // Server is a running data plane. Its methods may be called at the same time.
@@ -29,6 +31,7 @@ type Server struct {
 	log    *slog.Logger
 	dial   dialFunc
 	listen listenFunc
+	spread int
 
 	context    context.Context // done when the server is closed
 	stop       context.CancelFunc
@@ -45,7 +48,7 @@ type Server struct {
 // New returns a data plane that does nothing until Apply. Close it.
 func New(options Options) *Server {
 	s := &Server{
-		clock: options.Clock, log: options.Logger, dial: options.Dial, listen: options.Listen,
+		clock: options.Clock, log: options.Logger, dial: options.Dial, listen: options.Listen, spread: options.Spread,
 		groups: map[TargetGroupID]*group{}, sockets: map[netip.AddrPort]*socket{},
 	}
 	if s.clock == nil {
@@ -53,6 +56,9 @@ func New(options Options) *Server {
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.spread == 0 {
+		s.spread = defaultSpread
 	}
 	if s.dial == nil {
 		s.dial = (&net.Dialer{}).DialContext

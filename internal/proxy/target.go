@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,10 @@ const (
 	connectTimeout = 10 * time.Second
 	// maxIdle is how many idle connections to one target are kept; ours, as ELB states no number.
 	maxIdle = 128
+	// defaultSpread is how many connections to a target are opened before one is used again. An ALB has nodes in every zone
+	// with connections of their own, so that requests spread over the pods behind a node port, which a connection
+	// leads to for all its life; ours, as ELB states no number.
+	defaultSpread = 4
 )
 
 // target is one place to send requests to. It lives from registration until it has drained.
@@ -32,7 +37,7 @@ type target struct {
 	leaving  atomic.Bool // draining: no new requests
 
 	mu        sync.Mutex
-	idle      []*targetConn // the one used last is at the end
+	idle      []*targetConn // the one that has been idle longest comes first, and is used next
 	active    map[*targetConn]struct{}
 	over      bool // the deregistration delay is over, or the server is closing: nothing may run any more
 	unpooled  bool // connections are closed after use
@@ -78,18 +83,16 @@ var (
 	past    = time.Unix(1, 0) // a deadline that wakes whoever is blocked
 )
 
-// take returns an idle connection, or nil.
+// take returns an idle connection, or nil where one is to be opened.
 func (t *target) take(dog *watchdog, now time.Time) *targetConn {
 	for {
 		t.mu.Lock()
-		n := len(t.idle)
-		if n == 0 || t.over {
+		if len(t.idle) == 0 || len(t.idle)+len(t.active) < t.server.spread || t.over {
 			t.mu.Unlock()
 			return nil
 		}
-		c := t.idle[n-1]
-		t.idle[n-1] = nil
-		t.idle = t.idle[:n-1]
+		c := t.idle[0]
+		t.idle = slices.Delete(t.idle, 0, 1)
 		t.active[c] = struct{}{}
 		t.mu.Unlock()
 		if now.Before(c.expires) && quiet(c.tcp) {
