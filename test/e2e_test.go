@@ -107,6 +107,7 @@ func setup(env *testscript.Env) error {
 	env.Vars = append(env.Vars, "HOME="+os.Getenv("HOME"), "ROOT="+lab.root, "PATH="+filepath.Join(lab.root, "bin")+":"+os.Getenv("PATH"))
 	env.Vars = append(env.Vars, lab.env...)
 	name := "e2e-" + strings.ToLower(regexp.MustCompile(`[^A-Za-z0-9]+`).ReplaceAllString(strings.TrimPrefix(filepath.Base(env.WorkDir), "script-"), "-"))
+	name += fmt.Sprintf("-%d", os.Getpid()) // what an earlier run left must not be in the way
 	env.Vars = append(env.Vars, "NAMESPACE="+name)
 	if out, err := kubectl("create", "namespace", name); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
