@@ -213,7 +213,7 @@ func (x *tx) checkGateway(scheme types.LoadBalancerSchemeEnum, subnets []subnet)
 
 // balancerGroups checks the security groups of an ALB; none means the VPC's default group.
 func (x *tx) balancerGroups(vpc string, ids []string) ([]string, error) {
-	groups, err := x.groupsIn(vpc, slices.Compact(slices.Clone(ids)))
+	groups, err := x.groupsIn(vpc, slices.Compact(slices.Sorted(slices.Values(ids))))
 	var e *wire.Error
 	switch {
 	case err == nil:

@@ -2,7 +2,9 @@ package localaws
 
 import (
 	"errors"
+	"maps"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +33,9 @@ func (s *Server) startPlane() error {
 func (s *Server) updatePlane(x *tx) error {
 	if s.plane == nil || !x.updatesPlane() {
 		return nil
+	}
+	if slices.ContainsFunc(x.writes, func(w write) bool { return w.kind == "instance" }) {
+		clear(s.planeGroups) // they have the instances' addresses in them
 	}
 	return s.applyPlane()
 }
@@ -62,12 +67,17 @@ func (s *Server) note(err error) map[string]bool {
 	return s.troubles
 }
 
-// planeConfig is the state as the data plane takes it.
+// planeConfig is the state as the data plane takes it. Rules and groups, of which there may be thousands, are only
+// translated anew when their rows have changed.
 func (s *Server) planeConfig() proxy.Config {
 	var c proxy.Config
-	rules := map[string][]rule{}
-	for _, r := range s.state.rules.items(nil) {
-		rules[r.value.Listener] = append(rules[r.value.Listener], r.value)
+	rules := map[string][]planeRuleAt{}
+	for arn, e := range s.state.rules.rows {
+		if e.Value.isDefault() {
+			continue
+		}
+		r := s.planeRules.get(arn, e.version, func() proxy.Rule { return planeRule(e.Value) })
+		rules[e.Value.Listener] = append(rules[e.Value.Listener], planeRuleAt{e.Value.Priority, r})
 	}
 	listeners := map[string][]listener{}
 	for _, l := range s.state.listeners.all() {
@@ -76,13 +86,47 @@ func (s *Server) planeConfig() proxy.Config {
 	for arn, b := range s.state.loadBalancers.all() {
 		c.LoadBalancers = append(c.LoadBalancers, planeBalancer(b, listeners[arn], rules))
 	}
-	for _, g := range s.state.targetGroups.all() {
-		c.TargetGroups = append(c.TargetGroups, s.planeGroup(g))
+	for _, arn := range s.state.targetGroups.order {
+		e := s.state.targetGroups.rows[arn]
+		c.TargetGroups = append(c.TargetGroups, s.planeGroups.get(arn, e.version, func() proxy.TargetGroup { return s.planeGroup(e.Value) }))
 	}
+	s.planeRules.keep(s.state.rules.has)
+	s.planeGroups.keep(s.state.targetGroups.has)
 	return c
 }
 
-func planeBalancer(b loadBalancer, listeners []listener, rules map[string][]rule) proxy.LoadBalancer {
+// planeRuleAt is a translated rule and where it stands among the others.
+type planeRuleAt struct {
+	priority int32
+	rule     proxy.Rule
+}
+
+// translations remembers what rows were translated to, by their versions.
+type translations[T any] map[string]translation[T]
+
+type translation[T any] struct {
+	version uint64
+	value   T
+}
+
+func (t translations[T]) get(id string, version uint64, translate func() T) T {
+	if have, ok := t[id]; ok && have.version == version {
+		return have.value
+	}
+	value := translate()
+	t[id] = translation[T]{version, value}
+	return value
+}
+
+// keep forgets what is gone, once that is much.
+func (t translations[T]) keep(exists func(string) bool) {
+	if len(t)%64 != 0 {
+		return
+	}
+	maps.DeleteFunc(t, func(id string, _ translation[T]) bool { return !exists(id) })
+}
+
+func planeBalancer(b loadBalancer, listeners []listener, rules map[string][]planeRuleAt) proxy.LoadBalancer {
 	out := proxy.LoadBalancer{
 		ID: proxy.LoadBalancerID(b.arn()), DNSName: *b.Wire.DNSName, Address: b.Address,
 		IdleTimeout:     seconds(b.Attributes["idle_timeout.timeout_seconds"]),
@@ -101,8 +145,10 @@ func planeBalancer(b loadBalancer, listeners []listener, rules map[string][]rule
 		}
 		arn := *l.Wire.ListenerArn
 		p := proxy.Listener{ID: proxy.ListenerID(arn), Port: uint16(*l.Wire.Port), Default: planeAction(l.Wire.DefaultActions)}
-		for _, r := range sortedRules(rules[arn]) {
-			p.Rules = append(p.Rules, planeRule(r))
+		tried := rules[arn]
+		slices.SortFunc(tried, func(a, b planeRuleAt) int { return int(a.priority) - int(b.priority) })
+		for _, r := range tried {
+			p.Rules = append(p.Rules, r.rule)
 		}
 		out.Listeners = append(out.Listeners, p)
 	}

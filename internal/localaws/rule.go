@@ -221,10 +221,3 @@ func (x *tx) describeRules(in *elb.DescribeRulesInput) (*elb.DescribeRulesOutput
 	}
 	return out, nil
 }
-
-// sortedRules are the rules with a priority, in the order they are tried.
-func sortedRules(rules []rule) []rule {
-	out := slices.DeleteFunc(slices.Clone(rules), rule.isDefault)
-	slices.SortFunc(out, func(a, b rule) int { return int(a.Priority) - int(b.Priority) })
-	return out
-}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/sluicehq/sluice/internal/localaws/wire"
+	"github.com/sluicehq/sluice/internal/proxy"
 )
 
 // Server is one local AWS: an account in a region.
@@ -34,7 +35,9 @@ type Server struct {
 	plane DataPlane
 	dns   *dnsServer
 
-	troubles map[string]bool // what the data plane last complained of
+	troubles    map[string]bool // what the data plane last complained of
+	planeRules  translations[proxy.Rule]
+	planeGroups translations[proxy.TargetGroup]
 
 	random     sync.Mutex // guards options.Random
 	monitor    sync.Mutex // guards what follows
@@ -54,7 +57,10 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, log: o.Logger, registry: r, quota: maps.Clone(quotas), state: newState(), calls: map[string]int{}}
+	s := &Server{
+		options: o, log: o.Logger, registry: r, quota: maps.Clone(quotas), state: newState(), calls: map[string]int{},
+		planeRules: translations[proxy.Rule]{}, planeGroups: translations[proxy.TargetGroup]{},
+	}
 	for name, limit := range o.Quotas {
 		if err := s.SetQuota(name, limit); err != nil {
 			return nil, err

@@ -66,6 +66,8 @@ type table[T any] struct {
 type entry[T any] struct {
 	Seq   uint64
 	Value T
+
+	version uint64 // differs from that of every other row this row ever was; not kept
 }
 
 func newTable[T any](s *state, kind string) *table[T] {
@@ -139,9 +141,9 @@ func (t *table[T]) exists(match func(T) bool) bool {
 // put stores a row, new or changed.
 func (t *table[T]) put(x *tx, id string, value T) {
 	old, had := t.rows[id]
-	e := entry[T]{Seq: old.Seq, Value: value}
+	x.state.seq++
+	e := entry[T]{Seq: old.Seq, Value: value, version: x.state.seq}
 	if !had {
-		x.state.seq++
 		e.Seq = x.state.seq
 		t.order = append(t.order, id)
 	}

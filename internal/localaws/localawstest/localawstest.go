@@ -5,7 +5,10 @@
 package localawstest
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
@@ -78,7 +81,27 @@ func Config(endpoint, region string) aws.Config {
 		Region: region, BaseEndpoint: aws.String(endpoint),
 		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
 		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
+		HTTPClient:  wholeBody{&http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}},
 	}
+}
+
+// wholeBody gives net/http request bodies that it knows to be in memory. With the SDK's own body, a server that answers
+// as fast as one in the same process can be overtaken: net/http sends the body before it has seen its end, the SDK closes
+// the body as soon as the answer's head is there, and net/http takes that for a failed request and drops the connection
+// while the rest of the answer is on its way (seen with smithy-go v1.28.8, about one long answer in a thousand).
+type wholeBody struct{ client *http.Client }
+
+func (w wholeBody) Do(r *http.Request) (*http.Response, error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return w.client.Do(r)
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return w.client.Do(r)
 }
 
 var pools atomic.Uint32
