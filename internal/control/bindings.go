@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
-	"github.com/sluicehq/sluice/internal/kube"
 	"github.com/sluicehq/sluice/internal/lb"
 	"github.com/sluicehq/sluice/internal/plan"
 )
@@ -49,17 +48,6 @@ func stackOfBinding(b *elbv2api.TargetGroupBinding) (id lb.StackID, ok bool) {
 	}
 	namespace, name := b.Labels[stackNamespaceLabel], b.Labels[stackNameLabel]
 	return lb.StackID(namespace + "/" + name), namespace != "" && name != ""
-}
-
-// bindingsOf are a stack's bindings.
-func bindingsOf(objects *kube.Objects, id lb.StackID) []*elbv2api.TargetGroupBinding {
-	var out []*elbv2api.TargetGroupBinding
-	for _, b := range objects.TargetGroupBindings() {
-		if stack, ok := stackOfBinding(b); ok && stack == id {
-			out = append(out, b)
-		}
-	}
-	return out
 }
 
 // binding is one TargetGroupBinding, as it is or as it should be. Of its labels only a stack's count.

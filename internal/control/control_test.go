@@ -239,7 +239,7 @@ func TestWhatIsAnothersIsLeftAlone(t *testing.T) {
 		w.options.Namespace = watched.namespace
 		objects, err := w.snapshots.take(w.ctx)
 		w.check(err)
-		if got := w.concerns(objects, compiled(watched.id), nil); got != watched.mine {
+		if got := w.concerns(objects.Objects, compiled(watched.id), nil); got != watched.mine {
 			t.Errorf("watching %q: %s is ours: %v", watched.namespace, watched.id, got)
 		}
 	}

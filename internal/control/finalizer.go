@@ -38,6 +38,28 @@ func stackFinalizer(id lb.StackID) string {
 	return groupFinalizerPrefix + string(id)
 }
 
+// addFinalizer puts a stack's finalizer on a member.
+func (c *Controller) addFinalizer(ctx context.Context, member lb.Object, finalizer string) error {
+	ingress, err := c.ingress(ctx, member)
+	if err != nil || ingress == nil {
+		return err
+	}
+	return setFinalizer(ctx, c.client, c.live, ingress, finalizer, true)
+}
+
+// ingress reads an Ingress from the cache, which may have newer metadata and status than a picture; nil when it is gone.
+func (c *Controller) ingress(ctx context.Context, o lb.Object) (*networkingv1.Ingress, error) {
+	var ingress networkingv1.Ingress
+	err := c.client.Get(ctx, types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, &ingress, client.UnsafeDisableDeepCopy)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s from the cache: %w", o, err)
+	}
+	return &ingress, nil
+}
+
 // setFinalizer adds a finalizer to an object or takes it away, unless that is so already. cached is the object as the
 // cache has it, and is not changed; an object that is gone is fine. The patch holds for the version that was looked at
 // only, because a merge patch replaces the whole list.

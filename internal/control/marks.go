@@ -71,6 +71,6 @@ func (c *Controller) resolveMarks(ctx context.Context) {
 		return
 	}
 	for object, urgent := range marked {
-		c.enqueueStacks(urgent, compile.StacksUsing(objects, c.options.Compile, object)...)
+		c.enqueueStacks(urgent, compile.StacksUsing(objects.Objects, c.options.Compile, object)...)
 	}
 }

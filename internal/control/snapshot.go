@@ -12,6 +12,7 @@ import (
 
 	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
 	"github.com/sluicehq/sluice/internal/kube"
+	"github.com/sluicehq/sluice/internal/lb"
 )
 
 // snapshots takes pictures of the caches for compiling: one for all stacks that are worked between two changes.
@@ -21,14 +22,21 @@ type snapshots struct {
 
 	mu    sync.Mutex
 	taken uint64
-	last  *kube.Objects
+	last  *picture
+}
+
+// picture is one state of the caches. What nothing is compiled from (an Ingress's status and finalizers, a binding's
+// checkpoint) may be older than the caches have it.
+type picture struct {
+	*kube.Objects
+	bindings map[lb.StackID][]*elbv2api.TargetGroupBinding // those that stacks made
 }
 
 // changed says that pictures taken before are old.
 func (s *snapshots) changed() { s.changes.Add(1) }
 
 // take returns a picture that has everything that was announced by changed before the call.
-func (s *snapshots) take(ctx context.Context) (*kube.Objects, error) {
+func (s *snapshots) take(ctx context.Context) (*picture, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.changes.Load()
@@ -39,8 +47,18 @@ func (s *snapshots) take(ctx context.Context) (*kube.Objects, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.last, s.taken = kube.New(contents), now
+	s.last, s.taken = newPicture(contents), now
 	return s.last, nil
+}
+
+func newPicture(contents kube.Contents) *picture {
+	p := &picture{Objects: kube.New(contents), bindings: map[lb.StackID][]*elbv2api.TargetGroupBinding{}}
+	for _, b := range p.TargetGroupBindings() {
+		if id, ok := stackOfBinding(b); ok {
+			p.bindings[id] = append(p.bindings[id], b)
+		}
+	}
+	return p
 }
 
 func (s *snapshots) read(ctx context.Context) (kube.Contents, error) {

@@ -32,9 +32,9 @@ func (c *Controller) workStack(ctx context.Context, id lb.StackID) outcome {
 		c.log.Error("cannot read the caches", "stack", id, "error", err)
 		return outcome{status: plan.Retry}
 	}
-	compiled := compile.Stack(objects, c.options.Compile, id)
-	leaving := leavers(objects, compiled)
-	if !c.concerns(objects, compiled, leaving) {
+	compiled := compile.Stack(objects.Objects, c.options.Compile, id)
+	leaving := leavers(objects.Objects, compiled)
+	if !c.concerns(objects.Objects, compiled, leaving) {
 		c.told.forget(id)
 		return outcome{status: plan.Done}
 	}
@@ -42,11 +42,11 @@ func (c *Controller) workStack(ctx context.Context, id lb.StackID) outcome {
 	if ctx.Err() != nil {
 		return outcome{status: plan.Retry} // we are stopping: what failed now says nothing
 	}
-	p.about = about(objects, compiled, leaving)
+	p.about = about(objects.Objects, compiled, leaving)
 	if len(compiled.Members) > 0 {
 		p.done = summary(p.result) // else nobody stays to be told
 	}
-	after := c.tell(ctx, objects, c.told.get(id), p.telling)
+	after := c.tell(ctx, objects.Objects, c.told.get(id), p.telling)
 	if len(compiled.Members)+len(leaving) == 0 && !compiled.Held {
 		c.told.forget(id)
 	} else {
@@ -64,12 +64,11 @@ type pass struct {
 	end    outcome
 }
 
-func (c *Controller) pass(ctx context.Context, objects *kube.Objects, compiled compile.Compiled, leaving []*networkingv1.Ingress) pass {
+func (c *Controller) pass(ctx context.Context, objects *picture, compiled compile.Compiled, leaving []*networkingv1.Ingress) pass {
 	p := pass{telling: telling{verdicts: compiled.Verdicts}, end: outcome{status: plan.Done}}
 	finalizer := stackFinalizer(compiled.ID)
 	for _, member := range compiled.Members {
-		ingress := objects.Ingress(member.Namespace, member.Name)
-		if err := setFinalizer(ctx, c.client, c.live, ingress, finalizer, true); err != nil {
+		if err := c.addFinalizer(ctx, member, finalizer); err != nil {
 			return p.failed(failedAddFinalizer, "Failed to add the finalizer", err)
 		}
 	}
@@ -78,13 +77,13 @@ func (c *Controller) pass(ctx context.Context, objects *kube.Objects, compiled c
 		return p
 	}
 	p = c.deploy(ctx, objects, compiled, p)
-	if err := c.publish(ctx, objects, compiled.Stack, c.options.Engine.Observe(compiled.ID)); err != nil {
+	if err := c.publish(ctx, compiled.Stack, c.options.Engine.Observe(compiled.ID)); err != nil {
 		return p.failed(failedStatus, "Failed to update the status", err)
 	}
 	if p.end.status != plan.Done {
 		return p
 	}
-	if len(compiled.Members) == 0 && len(bindingsOf(objects, compiled.ID)) > 0 {
+	if len(compiled.Members) == 0 && len(objects.bindings[compiled.ID]) > 0 {
 		p.end = outcome{status: plan.Later, after: goneAgain} // an Ingress leaves after its bindings
 		return p
 	}
@@ -98,7 +97,7 @@ func (c *Controller) pass(ctx context.Context, objects *kube.Objects, compiled c
 
 // deploy plans and applies a stack, then its bindings. Bindings go only when the cloud is as it should be: until then
 // their target groups may still be in use.
-func (c *Controller) deploy(ctx context.Context, objects *kube.Objects, compiled compile.Compiled, p pass) pass {
+func (c *Controller) deploy(ctx context.Context, objects *picture, compiled compile.Compiled, p pass) pass {
 	steps, verdicts, err := c.options.Engine.Plan(ctx, compiled.Stack)
 	if err != nil {
 		return p.failed(failedModel, "Failed to plan", err)
@@ -112,7 +111,7 @@ func (c *Controller) deploy(ctx context.Context, objects *kube.Objects, compiled
 		p.result = c.options.Engine.Apply(ctx, steps)
 	}
 	status, _ := p.result.Status()
-	have := bindingsOf(objects, compiled.ID)
+	have := objects.bindings[compiled.ID]
 	bindings := bindingSteps(have, wantedBindings(compiled.Stack, c.options.Engine.Observe(compiled.ID).TargetGroups, have, c.site()))
 	if status != plan.Done {
 		bindings = withoutDeletes(bindings)

@@ -15,20 +15,22 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/sluicehq/sluice/internal/kube"
 	"github.com/sluicehq/sluice/internal/lb"
 )
 
 // publish writes the load balancer's address into the status of every member that does not have it yet. An address is
 // never taken away.
-func (c *Controller) publish(ctx context.Context, objects *kube.Objects, stack lb.Stack, observed lb.Observed) error {
+func (c *Controller) publish(ctx context.Context, stack lb.Stack, observed lb.Observed) error {
 	want := addresses(stack, observed)
 	if len(want) == 0 {
 		return nil
 	}
 	var errs []error
 	for _, member := range stack.Members {
-		ingress := objects.Ingress(member.Namespace, member.Name)
+		ingress, err := c.ingress(ctx, member)
+		if err != nil {
+			return err
+		}
 		if ingress == nil || sameAddresses(ingress.Status.LoadBalancer.Ingress, want) {
 			continue
 		}

@@ -110,8 +110,8 @@ func (c *Controller) watch(ctx context.Context) error {
 }
 
 func (c *Controller) onIngress(_ context.Context, e change[*networkingv1.Ingress]) {
-	c.snapshots.changed()
 	if e.matters(sameIngress) {
+		c.snapshots.changed()
 		c.enqueueStacks(e.urgent, stackOf(e.object()))
 	}
 }
@@ -130,17 +130,17 @@ func (c *Controller) onService(ctx context.Context, e change[*corev1.Service]) {
 
 // onStackInput follows what may be an input of several stacks.
 func (c *Controller) onStackInput(object client.Object, kind string, matters, urgent bool) {
-	c.snapshots.changed()
 	if matters {
+		c.snapshots.changed()
 		c.marks.add(lb.Object{Kind: kind, Namespace: object.GetNamespace(), Name: object.GetName()}, urgent)
 	}
 }
 
 func (c *Controller) onBinding(_ context.Context, e change[*elbv2api.TargetGroupBinding]) {
-	c.snapshots.changed()
 	if !e.matters(sameBinding) {
 		return
 	}
+	c.snapshots.changed()
 	if id, ok := stackOfBinding(e.object()); ok {
 		c.enqueueStacks(e.urgent, id)
 	}
@@ -210,11 +210,11 @@ func ofType(b *elbv2api.TargetGroupBinding, kind elbv2api.TargetType) bool {
 	return b.Spec.TargetType != nil && *b.Spec.TargetType == kind
 }
 
-// sameIngress ignores labels and status. Finalizers count: one that somebody took away is put back.
+// sameIngress ignores labels and status. Of finalizers it counts when one is taken away: ours is put back.
 func sameIngress(a, b *networkingv1.Ingress) bool {
-	return a.UID == b.UID && a.Generation == b.Generation && equality.Semantic.DeepEqual(a.Annotations, b.Annotations) &&
-		a.DeletionTimestamp.IsZero() == b.DeletionTimestamp.IsZero() && slices.Equal(a.Finalizers, b.Finalizers) &&
-		equality.Semantic.DeepEqual(a.Spec, b.Spec)
+	lost := slices.ContainsFunc(a.Finalizers, func(f string) bool { return !slices.Contains(b.Finalizers, f) })
+	return !lost && a.UID == b.UID && equality.Semantic.DeepEqual(a.Annotations, b.Annotations) &&
+		a.DeletionTimestamp.IsZero() == b.DeletionTimestamp.IsZero() && equality.Semantic.DeepEqual(a.Spec, b.Spec)
 }
 
 func sameService(a, b *corev1.Service) bool {
