@@ -2,12 +2,11 @@ package localaws
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
-
-	"github.com/sluicehq/sluice/internal/localaws/wire"
+	"syscall"
 )
 
 // newAddress takes the next address of the pool. It goes round the pool, so that an address that became free is not
@@ -32,25 +31,39 @@ func (x *tx) newAddress() (netip.Addr, error) {
 		if used[at] {
 			continue
 		}
-		if err := x.bindable(at); err != nil {
-			return at, &wire.Error{Code: "InternalFailure", Status: http.StatusInternalServerError, Message: err.Error()}
+		free, err := x.bindable(at)
+		if err != nil {
+			return at, conflicting("%s", err.Error())
+		}
+		if !free {
+			continue
 		}
 		x.state.meta.put(x, "lastAddress", at.String())
 		return at, nil
 	}
-	return at, &wire.Error{Code: "InternalFailure", Status: http.StatusInternalServerError, Message: fmt.Sprintf(
-		"local AWS has no free address for another load balancer in %s", pool)}
+	return at, conflicting("local AWS has no free address for another load balancer in %s", pool)
 }
 
-// bindable finds out whether this machine has the address: Linux has all of 127.0.0.0/8, others have to be told.
-func (x *tx) bindable(a netip.Addr) error {
+// bindable finds out whether this machine has the address (Linux has all of 127.0.0.0/8, others have to be told), and
+// whether its usual ports are free: another local AWS on the machine may have taken it.
+func (x *tx) bindable(a netip.Addr) (free bool, err error) {
 	if x.options.DataPlane != nil {
-		return nil // what a given data plane can reach is its own matter
+		return true, nil // what a given data plane can reach is its own matter
 	}
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", netip.AddrPortFrom(a, 0).String())
-	if err != nil {
-		return fmt.Errorf("local AWS cannot listen on %s, the next address for a load balancer: %w (where the system has "+
-			"only 127.0.0.1, add the addresses of the pool to the loopback interface, or choose another pool)", a, err)
+	for _, port := range []uint16{0, 80, 443} {
+		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", netip.AddrPortFrom(a, port).String())
+		switch {
+		case err == nil:
+			if err := l.Close(); err != nil {
+				return false, fmt.Errorf("local AWS cannot listen on %s: %w", a, err)
+			}
+		case errors.Is(err, syscall.EADDRINUSE):
+			return false, nil
+		case port == 0:
+			return false, fmt.Errorf("local AWS cannot listen on %s, the next address for a load balancer: %w (where the "+
+				"system has only 127.0.0.1, add the addresses of the pool to the loopback interface, or choose another pool)", a, err)
+		}
+		// Low ports may be forbidden to this user; that is for the listener to say which wants one.
 	}
-	return l.Close()
+	return true, nil
 }

@@ -356,10 +356,11 @@ func isDryRun(in any) bool {
 // finish puts changes in force, then saves them. The answer is given after both.
 func (s *Server) finish(x *tx) error {
 	err := s.updatePlane(x)
-	if err == nil {
-		err = s.store.commit(x.writes)
-	}
-	if err == nil {
+	if err != nil {
+		// Asking again would not help, and clients would for a status of 500.
+		s.log.Error("the data plane cannot do what a call asks for", "error", err)
+		err = conflicting("local AWS cannot do this on this machine: %s", err.Error())
+	} else if err = s.store.commit(x.writes); err == nil {
 		return nil
 	}
 	planeChanged := x.updatesPlane()
@@ -369,8 +370,7 @@ func (s *Server) finish(x *tx) error {
 			s.log.Error("the data plane could not be set back", "error", again)
 		}
 	}
-	s.log.Error("a call failed for a reason that AWS does not have", "error", err)
-	return &wire.Error{Code: "InternalFailure", Message: err.Error(), Status: http.StatusInternalServerError}
+	return err
 }
 
 func (s *Server) answer(w http.ResponseWriter, sv *service, id string, op *operation, out any, err error) {

@@ -165,7 +165,7 @@ func TestPlaneRefuses(t *testing.T) {
 	arn := *c.balancer(t, "web").LoadBalancerArn
 	c.Plane.FailApply(errors.New("port 80 is taken"))
 	_, err := c.elb.CreateListener(t.Context(), &elb.CreateListenerInput{LoadBalancerArn: &arn, Port: aws.Int32(80), Protocol: "HTTP", DefaultActions: notFound()})
-	wants(t, err, "InternalFailure", "port 80 is taken")
+	wants(t, err, "InvalidConfigurationRequest", "port 80 is taken")
 	c.Plane.FailApply(nil)
 	out := must[*elb.DescribeListenersOutput](t)(c.elb.DescribeListeners(t.Context(), &elb.DescribeListenersInput{LoadBalancerArn: &arn}))
 	if len(out.Listeners) != 0 {
