@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/sluicehq/sluice/internal/annot"
+	"github.com/sluicehq/sluice/internal/kube"
 	"github.com/sluicehq/sluice/internal/lb"
 )
 
@@ -91,7 +91,7 @@ func (b *backends) make(name string, port lb.Port, field string) backend {
 	servicePort := findPort(service, port)
 	if servicePort == nil {
 		b.refuse(lb.Partial, lb.PortNotFound, portField(field, port), port.String(),
-			fmt.Sprintf("Service %s/%s has no such port; the path answers 503", service.Namespace, service.Name), "Name one of its ports: "+portList(service))
+			fmt.Sprintf("Service %s/%s has no such port; the path answers 503", service.Namespace, service.Name), "Name one of its ports: "+kube.PortList(service))
 		return backend{action: unavailable("Backend service port does not exist")}
 	}
 	settings, verdicts := annot.TargetGroupSettings(b.ingress, service, b.params, b.defaults())
@@ -167,7 +167,7 @@ func (b *backends) healthCheck(service *corev1.Service, settings annot.TargetGro
 	named := findPort(service, lb.Port{Name: settings.HealthCheckPort})
 	if named == nil {
 		b.verdicts = append(b.verdicts, at.Verdict(lb.Refused, lb.InvalidAnnotation,
-			fmt.Sprintf("is neither traffic-port, nor a number, nor a port of Service %s/%s", service.Namespace, service.Name), "Name one of its ports: "+portList(service)))
+			fmt.Sprintf("is neither traffic-port, nor a number, nor a port of Service %s/%s", service.Namespace, service.Name), "Name one of its ports: "+kube.PortList(service)))
 		return check, lb.Port{}
 	}
 	target, ok := targetPort(settings.TargetType, service, named)
@@ -235,21 +235,6 @@ func portField(field string, port lb.Port) string {
 		return field + ".service.port.name"
 	}
 	return field + ".service.port.number"
-}
-
-func portList(service *corev1.Service) string {
-	var list []string
-	for _, p := range service.Spec.Ports {
-		text := strconv.Itoa(int(p.Port))
-		if p.Name != "" {
-			text = p.Name + " (" + text + ")"
-		}
-		list = append(list, text)
-	}
-	if len(list) == 0 {
-		return "it has none"
-	}
-	return strings.Join(list, ", ")
 }
 
 func unavailable(body string) lb.Action {

@@ -14,8 +14,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -167,21 +165,7 @@ func backend(objects *kube.Objects, binding *elbv2api.TargetGroupBinding) (*core
 	return nil, nil, &lb.Verdict{
 		Severity: lb.Partial, Reason: BackendNotFound, Field: "spec.serviceRef.port", Value: ref.Port.String(),
 		Problem: fmt.Sprintf("Service %s/%s has no such port; the target group is left empty", service.Namespace, service.Name),
-		Fix:     "Name one of its ports: " + portList(service),
+		Fix:     "Name one of its ports: " + kube.PortList(service),
 	}
 }
 
-func portList(service *corev1.Service) string {
-	var list []string
-	for _, p := range service.Spec.Ports {
-		text := strconv.Itoa(int(p.Port))
-		if p.Name != "" {
-			text = p.Name + " (" + text + ")"
-		}
-		list = append(list, text)
-	}
-	if len(list) == 0 {
-		return "it has none"
-	}
-	return strings.Join(list, ", ")
-}

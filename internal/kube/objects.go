@@ -6,6 +6,8 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -163,6 +165,22 @@ func ServicesOf(i *networkingv1.Ingress) []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// PortList names the ports of a Service for people: "http (80), 9090", or "it has none".
+func PortList(service *corev1.Service) string {
+	var list []string
+	for _, p := range service.Spec.Ports {
+		text := strconv.Itoa(int(p.Port))
+		if p.Name != "" {
+			text = p.Name + " (" + text + ")"
+		}
+		list = append(list, text)
+	}
+	if len(list) == 0 {
+		return "it has none"
+	}
+	return strings.Join(list, ", ")
 }
 
 func keyOf(o metav1.Object) key { return key{o.GetNamespace(), o.GetName()} }
