@@ -168,4 +168,3 @@ func backend(objects *kube.Objects, binding *elbv2api.TargetGroupBinding) (*core
 		Fix:     "Name one of its ports: " + kube.PortList(service),
 	}
 }
-
