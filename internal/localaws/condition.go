@@ -158,7 +158,7 @@ func checkValues(c types.RuleCondition) error {
 		if v == "" && field != "query-string" || len(v) > maxValue {
 			return invalid("Condition value '%s' of field '%s' must have between 1 and %d characters", v, field, maxValue)
 		}
-		ok := true
+		var ok bool
 		switch field {
 		case "host-header":
 			ok = hostValue.MatchString(v)

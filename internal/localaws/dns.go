@@ -1,6 +1,7 @@
 package localaws
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -22,11 +23,12 @@ type dnsServer struct {
 
 // startDNS returns when both listeners are open. With port 0 both get the same free port.
 func startDNS(s *Server, address string) (*dnsServer, error) {
-	l, err := net.Listen("tcp", address)
+	var listen net.ListenConfig
+	l, err := listen.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("localaws: DNS server: %w", err)
 	}
-	p, err := net.ListenPacket("udp", l.Addr().String())
+	p, err := listen.ListenPacket(context.Background(), "udp", l.Addr().String())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("localaws: DNS server: %w", err), l.Close())
 	}

@@ -188,10 +188,10 @@ func filterValues[T any](name string, fields filters[T], tags map[string]string,
 	}
 	var values []string
 	for key, value := range tags {
-		switch {
-		case name == "tag-key":
+		switch name {
+		case "tag-key":
 			values = append(values, key)
-		case name == "tag-value", name == "tag:"+key:
+		case "tag-value", "tag:" + key:
 			values = append(values, value)
 		}
 	}

@@ -124,7 +124,7 @@ type placement struct {
 }
 
 // newInstance makes an instance with its primary network interface.
-func (x *tx) newInstance(i instance, p placement, tags map[string]string) instance {
+func (x *tx) newInstance(i instance, p placement, tags map[string]string) {
 	i.Subnet, i.VPC, i.Zone = *p.subnet.Wire.SubnetId, *p.subnet.Wire.VpcId, p.subnet.zone()
 	i.PrivateIP, i.Launched = p.address.String(), x.now.Truncate(time.Second)
 	eni := x.newInterface(i.Interface, p.subnet, p.address, p.groups)
@@ -140,7 +140,6 @@ func (x *tx) newInstance(i instance, p placement, tags map[string]string) instan
 	x.setTags(i.Interface, x.ec2ARN("network-interface", i.Interface), nil)
 	x.state.instances.put(x, i.ID, i)
 	x.setTags(i.ID, x.ec2ARN("instance", i.ID), tags)
-	return i
 }
 
 // maxLaunch bounds one RunInstances call, as the vCPU quota does on AWS.

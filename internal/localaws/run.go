@@ -43,7 +43,7 @@ func Run(ctx context.Context, c Config) (err error) {
 			return err
 		}
 	}
-	l, err := net.Listen("tcp", firstOf(c.Listen, ListenAddress))
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", firstOf(c.Listen, ListenAddress))
 	if err != nil {
 		return fmt.Errorf("localaws: %w", err)
 	}

@@ -159,8 +159,10 @@ func (s *Server) Close() error {
 	return s.closeError
 }
 
-// Region and AccountID say whose AWS this is.
-func (s *Server) Region() string    { return s.options.Region }
+// Region is the region that this AWS is.
+func (s *Server) Region() string { return s.options.Region }
+
+// AccountID is the account whose resources these are.
 func (s *Server) AccountID() string { return s.options.AccountID }
 
 // SetQuota changes a limit, by the name that DescribeAccountLimits gives it.
@@ -192,7 +194,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if err := h.Shutdown(grace); err != nil {
 		_ = h.Close() // the calls still open after the grace are cut
 	}
-	<-done
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("localaws: serve: %w", err)
+	}
 	return nil
 }
 

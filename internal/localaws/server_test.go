@@ -106,9 +106,11 @@ func TestAdmin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := http.DefaultClient.Do(r); err != nil {
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer resp.Body.Close()
 	if got := counts(); len(got) != 0 {
 		t.Errorf("%v", got)
 	}

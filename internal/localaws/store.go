@@ -8,6 +8,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // store keeps the state in one bbolt file. Nil keeps nothing.
@@ -25,7 +26,7 @@ func openStore(dir string) (*store, error) {
 	}
 	path := filepath.Join(dir, "localaws.db")
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, NoSync: true, NoFreelistSync: true})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("localaws: %s is in use by another local AWS", path)
 	}
 	if err != nil {
