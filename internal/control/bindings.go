@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -252,6 +253,9 @@ func (p bindingPerformer) Perform(ctx context.Context, step plan.Step) error {
 		return p.change(ctx, before.object, want.object)
 	}
 	err := p.client.Create(ctx, want.object.DeepCopy())
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return &plan.LaterError{After: goneAgain, Why: "the namespace is being removed, and the Ingress with it"}
+	}
 	if !apierrors.IsAlreadyExists(err) {
 		return err
 	}

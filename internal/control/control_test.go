@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -316,6 +317,32 @@ func TestACrashWhileRegisteringLeavesNoTarget(t *testing.T) {
 	w.sync()
 	if diff := cmp.Diff([]string{a + ":8080"}, w.targets("default/shop")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What is in a namespace that is being removed goes in no order that makes sense: it is not followed step by step.
+func TestANamespaceGoesAsAWhole(t *testing.T) {
+	w := newWorld(t)
+	w.apply("namespace", "apiVersion: v1\nkind: Namespace\nmetadata: {name: default, finalizers: [example.com/wait]}\n")
+	w.ingress("shop", "", "web")
+	w.sync()
+	w.check(w.kube.Delete(w.ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}}))
+	w.check(w.kube.Delete(w.ctx, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web"}}))
+	w.check(w.kube.DeleteAllOf(w.ctx, &elbv2api.TargetGroupBinding{}, client.InNamespace("default")))
+	w.calls()
+	if ended := w.sync(); ended["default/shop"] != plan.Later || ended["binding web"] != plan.Later {
+		t.Error(ended)
+	}
+	if calls := w.calls(); len(calls) > 0 {
+		t.Errorf("calls %v", calls)
+	}
+	w.remove("shop")
+	w.sync()
+	if diff := cmp.Diff([]string{"ec2:DeleteSecurityGroup", "elasticloadbalancing:DeleteLoadBalancer", "elasticloadbalancing:DeleteTargetGroup"}, w.calls()); diff != "" {
+		t.Error(diff)
+	}
+	if left := w.engine.Stacks(); len(left) > 0 {
+		t.Error(left)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/record/util"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -159,7 +160,8 @@ func (c *Controller) record(ctx context.Context, regarding client.Object, kind, 
 		ReportingController: "ingress.k8s.aws/sluice", ReportingInstance: instance(),
 	}
 	if err := c.client.Create(ctx, event); err != nil {
-		if ctx.Err() == nil {
+		// A namespace that is being removed takes no events, and nobody would read them.
+		if ctx.Err() == nil && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 			c.log.Warn("cannot record an event", "object", client.ObjectKeyFromObject(regarding), "reason", reason, "note", note, "error", err)
 		}
 		return false

@@ -38,6 +38,9 @@ func (c *Controller) workStack(ctx context.Context, id lb.StackID) outcome {
 		c.told.forget(id)
 		return outcome{status: plan.Done}
 	}
+	if leaving == nil && doomed(objects.Objects, compiled.Members) {
+		return outcome{status: plan.Later, after: goneAgain} // what goes one by one is not worth following
+	}
 	p := c.pass(ctx, objects, compiled, leaving)
 	if ctx.Err() != nil {
 		return outcome{status: plan.Retry} // we are stopping: what failed now says nothing
@@ -210,6 +213,14 @@ func (c *Controller) concerns(objects *kube.Objects, compiled compile.Compiled, 
 		return false
 	}
 	return len(candidates(objects, compiled.ID)) == 0
+}
+
+// doomed says whether all members are in namespaces that are being removed: their Services go first, and they follow.
+func doomed(objects *kube.Objects, members []lb.Object) bool {
+	return len(members) > 0 && !slices.ContainsFunc(members, func(m lb.Object) bool {
+		namespace := objects.Namespace(m.Namespace)
+		return namespace == nil || namespace.DeletionTimestamp.IsZero()
+	})
 }
 
 // about are the Ingresses that events of a stack are about.

@@ -58,9 +58,12 @@ func (c *Controller) workBinding(ctx context.Context, key types.NamespacedName) 
 		known = bound{uid: tgb.UID}
 	}
 	p := bindingPass{known: known, end: outcome{status: plan.Done}, telling: telling{about: []client.Object{&tgb}}}
-	if tgb.DeletionTimestamp.IsZero() {
+	switch {
+	case c.goesWithNamespace(ctx, &tgb):
+		p.end = outcome{status: plan.Later, after: time.Second}
+	case tgb.DeletionTimestamp.IsZero():
 		p = c.bind(ctx, &tgb, p)
-	} else {
+	default:
 		p = c.unbind(ctx, &tgb, p)
 	}
 	if ctx.Err() != nil {
@@ -215,7 +218,7 @@ func targetSummary(added, removed int) string {
 
 // unbind deregisters everything and lets the binding go. Where its stack's target group went already, no call is made.
 func (c *Controller) unbind(ctx context.Context, tgb *elbv2api.TargetGroupBinding, p bindingPass) bindingPass {
-	if tgb.Spec.TargetGroupARN != "" && !tgb.Spec.MultiClusterTargetGroup && tgb.Spec.IamRoleArnToAssume == "" && !c.groupGone(tgb) {
+	if ours := tgb.Spec.TargetGroupARN != "" && !tgb.Spec.MultiClusterTargetGroup && tgb.Spec.IamRoleArnToAssume == ""; ours && !c.groupGone(tgb) {
 		group := lb.TargetGroupRef(tgb.Spec.TargetGroupARN)
 		have, found, err := c.options.Targets.Registered(ctx, group)
 		if err == nil && found && len(have) > 0 {
@@ -246,6 +249,15 @@ func (c *Controller) groupGone(tgb *elbv2api.TargetGroupBinding) bool {
 		}
 	}
 	return true
+}
+
+// goesWithNamespace says that a stack's binding goes because its whole namespace does: its target group follows soon,
+// with all targets.
+func (c *Controller) goesWithNamespace(ctx context.Context, tgb *elbv2api.TargetGroupBinding) bool {
+	var namespace corev1.Namespace
+	_, ok := stackOfBinding(tgb)
+	return ok && !c.groupGone(tgb) && c.client.Get(ctx, types.NamespacedName{Name: tgb.Namespace}, &namespace, client.UnsafeDisableDeepCopy) == nil &&
+		!namespace.DeletionTimestamp.IsZero()
 }
 
 // backend gathers from the caches what a binding's targets are computed from.

@@ -93,8 +93,8 @@ func (c *Controller) watch(ctx context.Context) error {
 		},
 		func() error {
 			return handle(ctx, c, &corev1.Namespace{}, func(_ context.Context, e change[*corev1.Namespace]) {
-				// Only labels count, and only where a class selects by them: resyncs are nobody's business.
-				c.onStackInput(e.object(), "Namespace", e.urgent && e.matters(sameLabels), e.urgent)
+				// Its labels count where a class selects by them, and its end. Resyncs do not: it has no settings.
+				c.onStackInput(e.object(), "Namespace", e.urgent && e.matters(sameNamespace), e.urgent)
 			})
 		},
 		func() error { return handle(ctx, c, &elbv2api.TargetGroupBinding{}, c.onBinding) },
@@ -230,8 +230,8 @@ func sameParams(a, b *elbv2api.IngressClassParams) bool {
 	return equality.Semantic.DeepEqual(a.Spec, b.Spec)
 }
 
-func sameLabels(a, b *corev1.Namespace) bool {
-	return equality.Semantic.DeepEqual(a.Labels, b.Labels)
+func sameNamespace(a, b *corev1.Namespace) bool {
+	return a.DeletionTimestamp.IsZero() == b.DeletionTimestamp.IsZero() && equality.Semantic.DeepEqual(a.Labels, b.Labels)
 }
 
 // sameBinding ignores what we write ourselves: the checkpoint and the status.
