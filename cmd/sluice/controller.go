@@ -165,7 +165,11 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	logger.Info("sluice starts", "version", version, "cluster", f.cluster, "region", config.Region, "vpc", vpc)
-	return m.Start(ctx)
+	if err := m.Start(ctx); err != nil {
+		return err
+	}
+	logger.Info("sluice has stopped")
+	return nil
 }
 
 // manager connects to the cluster.
