@@ -35,8 +35,9 @@ func main() {
 		os.Exit(internal(os.Args[2], os.Args[3:]))
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer cancel()
-	if err := command().ExecuteContext(ctx); err != nil {
+	err := command().ExecuteContext(ctx)
+	cancel()
+	if err != nil {
 		if errors.Is(err, context.Canceled) {
 			err = errors.New("interrupted; \"lab up\" goes on from here, \"lab down\" cleans up")
 		}

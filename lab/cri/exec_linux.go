@@ -143,7 +143,7 @@ func (c *container) run(ctx context.Context, cmd *exec.Cmd) (int32, error) {
 	case <-ctx.Done():
 		// The whole session, so that a shell's children go too.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		<-ended
+		<-ended //nolint:errcheck // it was killed
 		return 0, ctx.Err()
 	case err := <-ended:
 		var exit *exec.ExitError

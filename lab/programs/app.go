@@ -15,7 +15,7 @@ import (
 func app([]string) int {
 	name, text := env("APP_NAME", "app"), env("APP_TEXT", "hello")
 	address := env("POD_IP", podIP())
-	answer := func(w http.ResponseWriter, r *http.Request) {
+	answer := func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		fmt.Fprintf(w, "[%s:%s]%s", name, address, text)
 	}

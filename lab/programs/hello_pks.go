@@ -39,7 +39,7 @@ func helloPKS([]string) int {
 	page.WriteString("}")
 
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json;charset=UTF-8")
 		_, _ = w.Write(page.Bytes()) // the client may have gone
 	})
