@@ -87,12 +87,46 @@ func (b binding) Fields() []plan.Field {
 	rest := s.DeepCopy()
 	rest.ServiceRef, rest.TargetType, rest.TargetGroupARN, rest.TargetGroupProtocol, rest.IPAddressType, rest.VpcID, rest.TargetGroupName =
 		elbv2api.ServiceReference{}, nil, "", nil, nil, "", ""
-	fields = append(fields, plan.Field{Name: "node selector", Value: document(rest.NodeSelector)}, plan.Field{Name: "networking", Value: document(rest.Networking)})
+	fields = append(fields, plan.Field{Name: "node selector", Value: document(rest.NodeSelector)}, plan.Field{Name: "lets in", Value: letsIn(rest.Networking)})
 	rest.NodeSelector, rest.Networking = nil, nil
 	if other := document(rest); other != document(elbv2api.TargetGroupBindingSpec{}) {
 		fields = append(fields, plan.Field{Name: "other", Value: other})
 	}
 	return fields
+}
+
+// letsIn is spec.networking for people: "TCP 30080 from sg-1; TCP 9000 from sg-1".
+func letsIn(n *elbv2api.TargetGroupBindingNetworking) string {
+	if n == nil {
+		return ""
+	}
+	rules := []string{}
+	for _, rule := range n.Ingress {
+		var ports, peers []string
+		for _, p := range rule.Ports {
+			port := "all ports"
+			if p.Port != nil {
+				port = p.Port.String()
+			}
+			if port == "0" { // the API server has yet to assign it
+				port = unknownYet
+			}
+			ports = append(ports, strings.TrimSpace(text(p.Protocol)+" "+port))
+		}
+		for _, p := range rule.From {
+			if p.SecurityGroup != nil {
+				peers = append(peers, p.SecurityGroup.GroupID)
+			}
+			if p.IPBlock != nil {
+				peers = append(peers, p.IPBlock.CIDR)
+			}
+		}
+		rules = append(rules, strings.Join(ports, ", ")+" from "+strings.Join(peers, ", "))
+	}
+	if len(rules) == 0 {
+		return "nothing"
+	}
+	return strings.Join(rules, "; ")
 }
 
 func text[T ~string](s *T) string {
