@@ -154,7 +154,7 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 			DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant,
 		},
 		Engine: engine, Targets: engine, Mirror: engine,
-		VPCID: vpc, BackendSecurityGroup: sourceGroup(engine), Namespace: f.namespace,
+		VPCID: vpc, Namespace: f.namespace,
 		StackWorkers: f.stackWorkers, BindingWorkers: f.bindingWorkers, AuditInterval: f.audit,
 		Registry: crmetrics.Registry, Logger: logger,
 	})
@@ -250,14 +250,6 @@ func demoted(level slog.Level) slog.Level {
 		return min(level, slog.LevelDebug)
 	}
 	return level
-}
-
-// sourceGroup is what tells the security group that load balancers reach targets from.
-func sourceGroup(engine any) func() string {
-	if e, ok := engine.(interface{ BackendSecurityGroup() string }); ok {
-		return e.BackendSecurityGroup
-	}
-	return nil
 }
 
 func sortedTags(tags map[string]string) []lb.Tag {

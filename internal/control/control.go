@@ -37,11 +37,7 @@ type Options struct {
 	Targets engine.Targets
 	Mirror  Mirror
 
-	VPCID string // written into TargetGroupBindings
-	// BackendSecurityGroup returns the id of the security group that load balancers reach targets from, or nothing
-	// while there is none. Written into TargetGroupBindings; nil for never.
-	BackendSecurityGroup func() string
-
+	VPCID          string // written into TargetGroupBindings
 	Namespace      string // the only namespace watched; empty for all
 	StackWorkers   int
 	BindingWorkers int

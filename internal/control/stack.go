@@ -115,7 +115,9 @@ func (c *Controller) deploy(ctx context.Context, objects *picture, compiled comp
 	}
 	status, _ := p.result.Status()
 	have := objects.bindings[compiled.ID]
-	bindings := bindingSteps(have, wantedBindings(compiled.Stack, c.options.Engine.Observe(compiled.ID).TargetGroups, have, c.site()))
+	observed := c.options.Engine.Observe(compiled.ID)
+	at := site{vpc: c.options.VPCID, securityGroup: observed.BackendSecurityGroup}
+	bindings := bindingSteps(have, wantedBindings(compiled.Stack, observed.TargetGroups, have, at))
 	if status != plan.Done {
 		bindings = withoutDeletes(bindings)
 	}
@@ -165,15 +167,6 @@ func (p pass) failed(reason, attempt string, err error) pass {
 		p.failure = failure{reason: reason, key: reason, text: fmt.Sprintf("%s, trying again: %s", attempt, err)}
 	}
 	return p
-}
-
-// site is where bindings say that they are.
-func (c *Controller) site() site {
-	at := site{vpc: c.options.VPCID}
-	if c.options.BackendSecurityGroup != nil {
-		at.securityGroup = c.options.BackendSecurityGroup()
-	}
-	return at
 }
 
 // leavers are the Ingresses that carry a stack's finalizer and are no members (any more).

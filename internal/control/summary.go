@@ -16,7 +16,8 @@ func summary(result plan.Result) string {
 		var kinds []plan.Kind
 		count, names := map[plan.Kind]int{}, map[plan.Kind]string{}
 		for _, s := range result.Steps {
-			if s.Err != nil || s.Skipped || s.Step.Verb != verb {
+			// The backend security group is everybody's: several stacks may plan it and one makes it.
+			if s.Err != nil || s.Skipped || s.Step.Verb != verb || s.Step.ID.Kind == "BackendSecurityGroup" {
 				continue
 			}
 			if count[s.Step.ID.Kind] == 0 {

@@ -48,6 +48,9 @@ type Tag struct{ Key, Value string }
 type Observed struct {
 	LoadBalancers []ObservedLoadBalancer
 	TargetGroups  map[ResourceID]TargetGroupRef
+	// BackendSecurityGroup is the cloud's id of the security group that the cluster's load balancers share as their
+	// source towards nodes and pods, or empty while there is none.
+	BackendSecurityGroup string
 }
 
 // ObservedLoadBalancer is a load balancer as the cloud reports it.

@@ -85,6 +85,7 @@ func (l lab) controller() []process.Part {
 	return []process.Part{{Name: "controller",
 		Args: []string{l.Sluice, "controller", "--kubeconfig=" + l.controllerKubeconfig(), "--cluster-name=lab",
 			"--aws-region=" + network.Region, "--aws-vpc-id=" + l.Inventory.VPC,
+			"--enable-leader-election=false", // there is one, and one that was killed would wait for its own lease
 			fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", l.Ports.Metrics),
 			fmt.Sprintf("--health-probe-bind-address=127.0.0.1:%d", l.Ports.Health)},
 		Env: []string{"AWS_ENDPOINT_URL=" + endpoint.URL, "AWS_REGION=" + network.Region,

@@ -219,6 +219,9 @@ func (e *Engine) Apply(ctx context.Context, p plan.Plan) plan.Result {
 func (e *Engine) Observe(stack lb.StackID) lb.Observed {
 	v, chosen := e.mirror.view(stack), e.mirror.choiceOf(stack)
 	observed := lb.Observed{TargetGroups: map[lb.ResourceID]lb.TargetGroupRef{}}
+	if v.Backend != nil {
+		observed.BackendSecurityGroup = v.Backend.ID
+	}
 	seen := map[lb.ResourceID]int{}
 	for _, b := range v.LoadBalancers {
 		_, id, _ := b.Tags.owner(e.options.Cluster)
