@@ -137,7 +137,7 @@ func TestListeners(t *testing.T) {
 		in           elb.CreateListenerInput
 		code, phrase string
 	}{
-		"port in use":    {elb.CreateListenerInput{Port: aws.Int32(80), Protocol: "HTTP", DefaultActions: forward(c.group(t, "g"))}, "DuplicateListener", ""},
+		"port in use":    {elb.CreateListenerInput{Port: aws.Int32(listenPort), Protocol: "HTTP", DefaultActions: forward(c.group(t, "g"))}, "DuplicateListener", ""},
 		"no certificate": {elb.CreateListenerInput{Port: aws.Int32(443), Protocol: "HTTPS", DefaultActions: notFound()}, "ValidationError", "certificate"},
 		"https": {elb.CreateListenerInput{Port: aws.Int32(443), Protocol: "HTTPS", DefaultActions: notFound(), Certificates: []types.Certificate{{
 			CertificateArn: aws.String("arn:aws:acm:ap-northeast-1:123456789012:certificate/x"),

@@ -89,10 +89,13 @@ func notFound() []elbtypes.Action {
 	}}}
 }
 
+// listenPort is one that needs no root.
+const listenPort = 8080
+
 func (c *clients) listener(t testing.TB, balancer string, actions []elbtypes.Action) string {
 	t.Helper()
 	out := must[*elb.CreateListenerOutput](t)(c.elb.CreateListener(t.Context(), &elb.CreateListenerInput{
-		LoadBalancerArn: &balancer, Port: aws.Int32(80), Protocol: elbtypes.ProtocolEnumHttp, DefaultActions: actions,
+		LoadBalancerArn: &balancer, Port: aws.Int32(listenPort), Protocol: elbtypes.ProtocolEnumHttp, DefaultActions: actions,
 	}))
 	return *out.Listeners[0].ListenerArn
 }
@@ -143,7 +146,7 @@ func TestJourney(t *testing.T) {
 		t.Fatal("the name does not resolve")
 	}
 	for url, want := range map[string]string{"/app/x": "200 app saw /app/x", "/other": "404 "} {
-		if got := get(t, "http://"+address.String()+url); got != want {
+		if got := get(t, fmt.Sprintf("http://%s:%d%s", address, listenPort, url)); got != want {
 			t.Errorf("%s: got %q, want %q", url, got, want)
 		}
 	}

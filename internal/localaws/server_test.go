@@ -240,7 +240,7 @@ func TestRestart(t *testing.T) {
 	if !ok || after != before {
 		t.Errorf("%s became %s", before, after)
 	}
-	if got := get(t, "http://"+after.String()+"/"); got != "404 " {
+	if got := get(t, fmt.Sprintf("http://%s:%d/", after, listenPort)); got != "404 " {
 		t.Error(got)
 	}
 	out := must[*elb.DescribeLoadBalancersOutput](t)(second.elb.DescribeLoadBalancers(t.Context(), &elb.DescribeLoadBalancersInput{}))
@@ -313,11 +313,11 @@ func TestDNS(t *testing.T) {
 
 // TestKill runs local AWS as a process of its own and kills it while calls are made: every answered one must be there.
 func TestKill(t *testing.T) {
-	dir := t.TempDir()
 	if os.Getenv("LOCALAWS_KILL_DIR") != "" {
 		serveUntilKilled()
 		return
 	}
+	dir := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKill$")
 	cmd.Env = append(os.Environ(), "LOCALAWS_KILL_DIR="+dir)
 	out, err := cmd.StdoutPipe()
