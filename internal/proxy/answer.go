@@ -61,11 +61,11 @@ func fixed(f *FixedResponse) answer {
 }
 
 // redirect is the answer of a redirect action.
-func redirect(to *Redirect, r *request, front *frontend) answer {
+func redirect(to *Redirect, r *request, a *arrival) answer {
 	keywords := strings.NewReplacer(
-		"#{protocol}", "http",
-		"#{host}", orElse(hostName(r.host), front.dnsName),
-		"#{port}", strconv.Itoa(int(front.port)),
+		"#{protocol}", a.scheme(),
+		"#{host}", orElse(hostName(r.host), a.front.dnsName),
+		"#{port}", strconv.Itoa(int(a.front.port)),
 		"#{path}", strings.TrimPrefix(r.path, "/"),
 		"#{query}", r.query,
 	)
@@ -77,9 +77,9 @@ func redirect(to *Redirect, r *request, front *frontend) answer {
 	if len(location) > maxRedirectURL {
 		return page(507)
 	}
-	a := page(to.StatusCode)
-	a.location = headerSafe(location)
-	return a
+	own := page(to.StatusCode)
+	own.location = headerSafe(location)
+	return own
 }
 
 // headerSafe percent-encodes what must not stand in a header value: a client may have put it into its URL.
@@ -103,34 +103,40 @@ func headerSafe(s string) string {
 	return b.String()
 }
 
+// fields are the header lines of an answer, but for those about the connection.
+func (own *answer) fields(into fields, a *arrival, now time.Time) fields {
+	if !a.front.headers.HideLoadBalancerInServer {
+		into = append(into, field{"Server", "awselb/2.0"})
+	}
+	into = append(into, field{"Date", now.UTC().Format(http.TimeFormat)})
+	if own.contentType != "" {
+		into = append(into, field{"Content-Type", own.contentType})
+	}
+	if own.status != 204 {
+		into = append(into, field{"Content-Length", strconv.Itoa(len(own.body))})
+	}
+	if own.location != "" {
+		into = append(into, field{"Location", own.location})
+	}
+	return append(into, a.front.responses...)
+}
+
 // appendTo writes the answer as bytes. The body is left out for HEAD, and everything but the body for HTTP/0.9.
-func (a *answer) appendTo(b []byte, r *request, front *frontend, now time.Time, keep bool) []byte {
+func (own *answer) appendTo(b []byte, r *request, a *arrival, now time.Time, keep bool) []byte {
 	if r.version != 9 {
 		b = append(b, "HTTP/1.1 "...)
-		b = strconv.AppendInt(b, int64(a.status), 10)
+		b = strconv.AppendInt(b, int64(own.status), 10)
 		b = append(b, ' ')
-		b = append(b, reason(a.status)...)
+		b = append(b, reason(own.status)...)
 		b = append(b, "\r\n"...)
-		if !front.headers.HideLoadBalancerInServer {
-			b = append(b, "Server: awselb/2.0\r\n"...)
-		}
-		b = appendDate(b, now)
-		if a.contentType != "" {
-			b = appendField(b, "Content-Type", a.contentType)
-		}
-		if a.status != 204 {
-			b = append(b, "Content-Length: "...)
-			b = strconv.AppendInt(b, int64(len(a.body)), 10)
-			b = append(b, "\r\n"...)
-		}
-		if a.location != "" {
-			b = appendField(b, "Location", a.location)
+		for _, f := range own.fields(make(fields, 0, 8), a, now) {
+			b = appendField(b, f.name, f.value)
 		}
 		b = appendConnection(b, keep)
 		b = append(b, "\r\n"...)
 	}
-	if r.method != "HEAD" && a.status != 204 && a.status != 304 {
-		b = append(b, a.body...)
+	if r.method != "HEAD" && own.status != 204 && own.status != 304 {
+		b = append(b, own.body...)
 	}
 	return b
 }

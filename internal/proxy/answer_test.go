@@ -37,7 +37,7 @@ func TestRedirect(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := redirect(test.to, r, &frontend{port: 8080, dnsName: "lb.local"})
+		got := redirect(test.to, r, &arrival{front: &frontend{port: 8080, dnsName: "lb.local"}})
 		if got.location != test.want || got.status != 301 {
 			t.Errorf("%s: %d %q", test.name, got.status, got.location)
 		}
@@ -46,7 +46,7 @@ func TestRedirect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := redirect(&whole, r, &frontend{}); got.status != 507 {
+	if got := redirect(&whole, r, &arrival{front: &frontend{}}); got.status != 507 {
 		t.Errorf("too long: %d", got.status)
 	}
 }

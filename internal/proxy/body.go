@@ -17,6 +17,13 @@ type bodyWriter struct {
 	used    int
 	chunked bool
 	began   bool // something went out
+	// trailers, when set, are what follows the body, asked for at its end.
+	trailers func() fields
+}
+
+// finisher is a place to write to that wants to know which piece is the last, and what follows it.
+type finisher interface {
+	finish(last []byte, trailers fields) error
 }
 
 const (
@@ -64,8 +71,15 @@ func (w *bodyWriter) add(n int) {
 
 // end writes what follows a chunked body.
 func (w *bodyWriter) end(trailers fields) error {
+	if to, ok := w.to.(finisher); ok {
+		w.began = true
+		return to.finish(w.buf[:w.used], trailers)
+	}
 	if !w.chunked {
 		return w.flush()
+	}
+	if w.trailers != nil {
+		trailers = w.trailers()
 	}
 	b := w.buf[:w.used]
 	b = append(b, "0\r\n"...)

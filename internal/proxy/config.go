@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"time"
 )
@@ -43,6 +44,7 @@ type HeaderAttributes struct {
 	XForwardedForClientPort  bool              // routing.http.xff_client_port.enabled
 	PreserveHost             bool              // routing.http.preserve_host_header.enabled
 	DropInvalidHeaders       bool              // routing.http.drop_invalid_header_fields.enabled
+	TLSVersionAndCipherSuite bool              // routing.http.x_amzn_tls_version_and_cipher_suite.enabled
 	HideLoadBalancerInServer bool              // routing.http.response.server.enabled = false
 }
 
@@ -58,10 +60,44 @@ const (
 
 // Listener is one port. Rules are tried in order; Default applies when none matches.
 type Listener struct {
-	ID      ListenerID
-	Port    uint16
-	Rules   []Rule
-	Default Action
+	ID         ListenerID
+	Port       uint16
+	TLS        *TLS // nil for protocol HTTP; not to be changed after Apply
+	Attributes ListenerAttributes
+	Rules      []Rule
+	Default    Action
+}
+
+// TLS is what makes a listener's protocol HTTPS. A change applies to connections made after it.
+type TLS struct {
+	// Certificate is the default certificate: for clients that name no host, or one that no certificate is for. Setting
+	// Leaf, as tls.X509KeyPair does, saves parsing it.
+	Certificate tls.Certificate
+	// Certificates are the others, chosen by the name a client asks for (SNI). Of several for a name the best is taken:
+	// ECDSA before RSA, SHA before MD5, long keys, long validity (ELB "SSL certificates").
+	Certificates []tls.Certificate
+	Policy       string // a name such as ELBSecurityPolicy-TLS13-1-2-2021-06; empty means ELBSecurityPolicy-2016-08, as for the API
+	HTTP2        bool   // routing.http2.enabled of the load balancer, true by default there
+}
+
+// ListenerAttributes are the listener attributes that change headers
+// (ELB "HTTP header modification for your Application Load Balancer").
+type ListenerAttributes struct {
+	// Names of request headers, where they are not to be the usual ones:
+	// routing.http.request.x_amzn_tls_version.header_name and …tls_cipher_suite.header_name.
+	TLSVersionHeader, TLSCipherSuiteHeader string
+	// Values that answers get whatever the target says; empty means as the target says. Each is
+	// routing.http.response.NAME.header_value, with the header's name in lower case and underscores.
+	StrictTransportSecurity       string
+	AccessControlAllowOrigin      string
+	AccessControlAllowMethods     string
+	AccessControlAllowHeaders     string
+	AccessControlAllowCredentials string
+	AccessControlExposeHeaders    string
+	AccessControlMaxAge           string
+	ContentSecurityPolicy         string
+	XContentTypeOptions           string
+	XFrameOptions                 string
 }
 
 // Rule matches when every condition holds.

@@ -3,12 +3,12 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -20,33 +20,30 @@ const (
 	maxUnread = 256 << 10
 )
 
-// clientConn is one connection of a client. It carries one request at a time.
+// clientConn is one connection of a client. With HTTP/1 it carries one request at a time.
 type clientConn struct {
-	server *Server
+	side
 	socket *socket
-	raw    net.Conn
-	br     *bufio.Reader
+	tcp    net.Conn
+	raw    net.Conn // TLS on tcp where the listener speaks it; changes under mu, once
+	tls    *secured
 	peer   netip.AddrPort
 	opened time.Time
-	dog    watchdog // for the client's side and, while a request runs, the target's
-	// inHead is set while a head is read: then bytes do not count as activity, so that a head as a whole has to
+	// inHead is set while a head is read or TLS begins: then bytes do not count as activity, so that all of it has to
 	// come within the idle timeout.
-	inHead  bool
-	expired atomic.Bool
-	fields  fields // memory for the next request
+	inHead bool
+	fields fields // memory for the next request
 
-	mu       sync.Mutex
-	waiting  bool // between requests
-	retiring bool // to close after the request that runs
-	tunnel   bool
-	killed   bool
-	target   *targetConn        // in use by the request that runs
-	dialing  context.CancelFunc // of the connection being opened for it
+	// Guarded by mu.
+	waiting bool // between requests
+	tunnel  bool
+	streams *streams // of HTTP/2
 }
 
-func newClientConn(k *socket, raw net.Conn) *clientConn {
-	c := &clientConn{server: k.server, socket: k, raw: raw, opened: k.server.clock.Now()}
-	if a, ok := raw.RemoteAddr().(*net.TCPAddr); ok {
+func newClientConn(k *socket, tcp net.Conn) *clientConn {
+	c := &clientConn{socket: k, tcp: tcp, raw: tcp, opened: k.server.clock.Now()}
+	c.server, c.voice, c.line = k.server, c, c
+	if a, ok := tcp.RemoteAddr().(*net.TCPAddr); ok {
 		ap := a.AddrPort()
 		c.peer = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 	}
@@ -73,31 +70,17 @@ func (c *clientConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// expire wakes everyone who waits on this connection: nothing moved for the idle timeout.
-func (c *clientConn) expire() {
-	c.expired.Store(true)
-	c.wake()
-}
-
-// wake lets blocked reads and writes of both sides fail.
-func (c *clientConn) wake() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	setDeadline(c.raw, past)
-	if c.target != nil {
-		setDeadline(c.target.tcp, past)
-	}
-	if c.dialing != nil {
-		c.dialing()
-	}
-}
+func (c *clientConn) wake() { setDeadline(c.raw, past) }
 
 // retire lets the connection end after the request that runs, or now.
 func (c *clientConn) retire() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.retiring = true
-	if c.waiting || c.tunnel {
+	switch {
+	case c.streams != nil:
+		c.streams.retire()
+	case c.waiting, c.tunnel:
 		c.killLocked()
 	}
 }
@@ -110,22 +93,8 @@ func (c *clientConn) kill() {
 }
 
 func (c *clientConn) killLocked() {
-	c.killed = true
-	closeQuietly(c.raw)
-	if c.target != nil {
-		closeQuietly(c.target.tcp)
-	}
-	if c.dialing != nil {
-		c.dialing()
-	}
-}
-
-// use makes a target's connection end with the client's. It reports false when it is too late.
-func (c *clientConn) use(t *targetConn) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.target = t
-	return !c.killed && !c.expired.Load()
+	c.cutTarget()
+	closeQuietly(c.tcp)
 }
 
 // serve runs the connection.
@@ -139,6 +108,13 @@ func (c *clientConn) serve() {
 		c.br.Reset(nil)
 		readers.Put(c.br)
 	}()
+	if c.socket.front.Load().tls != nil && !c.secure() {
+		return
+	}
+	if c.tls != nil && c.raw.(*tls.Conn).ConnectionState().NegotiatedProtocol == "h2" {
+		c.serveStreams()
+		return
+	}
 	for c.next() {
 		front := c.socket.front.Load()
 		c.dog.limit(front.idleTimeout)
@@ -146,12 +122,12 @@ func (c *clientConn) serve() {
 		r, err := readRequest(c.br, c.fields[:0])
 		c.inHead = false
 		if err != nil {
-			c.refuse(r, front, err)
+			c.refuse(r, c.arrival(front), err)
 			return
 		}
 		c.dog.touch()
 		c.fields = r.fields
-		if !c.handle(r, &arrival{front: front, peer: c.peer, at: c.server.clock.Now()}) {
+		if !c.proceeds(r) || !c.handle(r, c.arrival(front)) {
 			return
 		}
 		clear(c.fields)
@@ -175,8 +151,12 @@ func (c *clientConn) next() bool {
 	return err == nil && !over && !c.expired.Load()
 }
 
+func (c *clientConn) arrival(front *frontend) *arrival {
+	return &arrival{front: front, peer: c.peer, at: c.server.clock.Now(), tls: c.tls}
+}
+
 // refuse answers a request whose head is not acceptable, or did not come in time.
-func (c *clientConn) refuse(r *request, front *frontend, err error) {
+func (c *clientConn) refuse(r *request, a *arrival, err error) {
 	var status refusal
 	switch {
 	case c.expired.Load():
@@ -188,45 +168,21 @@ func (c *clientConn) refuse(r *request, front *frontend, err error) {
 	if r.version == 9 {
 		r.version = 10 // the head was not understood, so neither was the version
 	}
-	c.say(r, front, page(int(status)), false)
-	c.linger()
+	c.conclude(r, a, page(int(status)), false)
 }
 
-// handle serves one request and reports whether the connection goes on.
-func (c *clientConn) handle(r *request, a *arrival) bool {
-	if expect, found := r.fields.get("Expect"); found && r.version == 11 && !r.body.empty() && cutsTo(expect, "100-continue") {
-		if _, err := io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n"); err != nil {
-			return false
-		}
+// proceeds tells a client that waits for leave to send its body to do so.
+func (c *clientConn) proceeds(r *request) bool {
+	expect, found := r.fields.get("Expect")
+	if !found || r.version != 11 || r.body.empty() || !cutsTo(expect, "100-continue") {
+		return true
 	}
-	switch {
-	case r.method == "TRACE":
-		return c.answer(r, a.front, page(405))
-	case forwardedCount(r.fields) > maxForwardedFor:
-		return c.answer(r, a.front, page(463))
-	}
-	switch to := a.front.route(r, c.peer.Addr()); {
-	case to.fixed != nil:
-		return c.answer(r, a.front, fixed(to.fixed))
-	case to.redirect != nil:
-		return c.answer(r, a.front, redirect(to.redirect, r, a.front))
-	default:
-		g := to.group()
-		if g == nil {
-			return c.answer(r, a.front, page(503))
-		}
-		t := g.acquire()
-		if t == nil {
-			return c.answer(r, a.front, page(503))
-		}
-		defer t.release()
-		return c.forward(r, a, t)
-	}
+	_, err := io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n")
+	return err == nil
 }
 
 func cutsTo(s, want string) bool { rest, ok := cutPrefixFold(s, want); return ok && rest == "" }
 
-// keeps says whether the connection goes on after the answer to a request.
 func (c *clientConn) keeps(r *request, front *frontend) bool {
 	c.mu.Lock()
 	retiring := c.retiring
@@ -234,10 +190,9 @@ func (c *clientConn) keeps(r *request, front *frontend) bool {
 	return !retiring && !r.ambiguous && r.wantsKeepAlive() && c.server.clock.Now().Sub(c.opened) < front.keepAlive
 }
 
-// answer says something of our own to a request of which the body, if any, is still unread.
-func (c *clientConn) answer(r *request, front *frontend, a answer) bool {
-	keep := c.keeps(r, front) && !r.body.chunked && r.body.length <= maxUnread
-	if !c.say(r, front, a, keep) {
+func (c *clientConn) answer(r *request, a *arrival, own answer) bool {
+	keep := c.keeps(r, a.front) && !r.body.chunked && r.body.length <= maxUnread
+	if !c.say(r, a, own, keep) {
 		return false
 	}
 	if keep {
@@ -250,18 +205,50 @@ func (c *clientConn) answer(r *request, front *frontend, a answer) bool {
 	return false
 }
 
+func (c *clientConn) conclude(r *request, a *arrival, own answer, keep bool) bool {
+	keep = c.say(r, a, own, keep) && keep
+	if !keep {
+		c.linger()
+	}
+	return keep
+}
+
 // say writes an answer of our own.
-func (c *clientConn) say(r *request, front *frontend, a answer, keep bool) bool {
+func (c *clientConn) say(r *request, a *arrival, own answer, keep bool) bool {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	if c.expired.Load() || !keep {
 		setWriteDeadline(c.raw, time.Now().Add(lastWords))
 	}
-	_, err := c.Write(a.appendTo((*buf)[:0], r, front, c.server.clock.Now(), keep))
+	_, err := c.Write(own.appendTo((*buf)[:0], r, a, c.server.clock.Now(), keep))
 	return err == nil
 }
 
-// linger lets the client read the last answer: closing with unread bytes would reset the connection and may take the
+func (c *clientConn) interim(resp *response, front *frontend) error {
+	b := append([]byte("HTTP/1.1 "), resp.line...)
+	b = append(b, "\r\n"...)
+	b = append(appendEndToEnd(b, resp.fields, front), "\r\n"...)
+	_, err := c.Write(b)
+	return err
+}
+
+func (c *clientConn) begin(w *bodyWriter, x *exchange, resp *response, keep bool) error {
+	w.to = c
+	if x.r.version == 9 {
+		return nil
+	}
+	return w.head(x.appendAnswer(w.buf[:0], resp, keep))
+}
+
+func (c *clientConn) hush(on bool) {
+	if on {
+		setReadDeadline(c.raw, past)
+	} else {
+		setReadDeadline(c.raw, time.Time{})
+	}
+}
+
+// linger waits for the client to close, since closing with unread bytes would reset the connection and may take the
 // answer away.
 func (c *clientConn) linger() {
 	half, ok := c.raw.(interface{ CloseWrite() error })
@@ -270,6 +257,13 @@ func (c *clientConn) linger() {
 	}
 	setReadDeadline(c.raw, time.Now().Add(lastWords))
 	_, _ = io.CopyN(io.Discard, c.raw, maxUnread) // whatever comes, the connection closes
+}
+
+func (c *clientConn) reset() {
+	if tcp, ok := c.tcp.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // fails only on a closed connection
+	}
+	closeQuietly(c.tcp)
 }
 
 // buffers are for copying bodies and writing heads.

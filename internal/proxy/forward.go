@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -21,7 +20,7 @@ const (
 
 // exchange is one request on its way to a target, and the answer on its way back.
 type exchange struct {
-	c  *clientConn
+	c  *side
 	r  *request
 	a  *arrival
 	t  *target
@@ -44,14 +43,11 @@ const (
 )
 
 // forward sends a request to a target and its answer to the client. It reports whether the client's connection goes on.
-func (c *clientConn) forward(r *request, a *arrival, t *target) bool {
+func (c *side) forward(r *request, a *arrival, t *target) bool {
 	for fresh := false; ; fresh = true {
 		tc, err := c.connect(t, fresh)
 		if err != nil {
-			c.mu.Lock()
-			killed := c.killed
-			c.mu.Unlock()
-			if killed {
+			if c.isKilled() {
 				return false
 			}
 			t.blame("cannot connect to a target", err)
@@ -72,7 +68,7 @@ func (c *clientConn) forward(r *request, a *arrival, t *target) bool {
 }
 
 // connect takes an idle connection to the target, or opens one.
-func (c *clientConn) connect(t *target, fresh bool) (*targetConn, error) {
+func (c *side) connect(t *target, fresh bool) (*targetConn, error) {
 	var tc *targetConn
 	if !fresh {
 		tc = t.take(&c.dog, c.server.clock.Now())
@@ -96,14 +92,8 @@ func (c *clientConn) connect(t *target, fresh bool) (*targetConn, error) {
 	return tc, nil
 }
 
-func (c *clientConn) dials(cancel context.CancelFunc) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.dialing = cancel
-}
-
 // connectStatus is the answer when a target cannot be reached: 504 when it took too long, 502 otherwise.
-func connectStatus(c *clientConn, err error) int {
+func connectStatus(c *side, err error) int {
 	if c.expired.Load() || errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
 		return 504
 	}
@@ -111,13 +101,11 @@ func connectStatus(c *clientConn, err error) int {
 }
 
 // answerFailure answers for a target when nothing of the request's body was read yet.
-func (c *clientConn) answerFailure(r *request, a *arrival, status int) bool {
+func (c *side) answerFailure(r *request, a *arrival, status int) bool {
 	if c.expired.Load() {
-		c.say(r, a.front, page(status), false)
-		c.linger()
-		return false
+		return c.conclude(r, a, page(status), false)
 	}
-	return c.answer(r, a.front, page(status))
+	return c.answer(r, a, page(status))
 }
 
 // run sends the request and delivers the answer. reuse is whether the target's connection can be used again, keep whether
@@ -132,7 +120,11 @@ func (x *exchange) run() (reuse, keep, again bool) {
 		return false, x.c.answerFailure(x.r, x.a, 502), false
 	}
 	x.uploaded = make(chan struct{})
-	x.c.server.background.Go(x.upload)
+	if x.c.alert && x.phase.Load() == sent {
+		close(x.uploaded)
+	} else {
+		x.c.server.background.Go(x.upload)
+	}
 	resp, err := x.response()
 	if err != nil {
 		x.stopUpload()
@@ -143,7 +135,9 @@ func (x *exchange) run() (reuse, keep, again bool) {
 	}
 	if resp.status == 101 {
 		x.stopUpload()
-		x.upgrade(resp)
+		if c, ok := x.c.voice.(*clientConn); ok { // as only HTTP/1 upgrades
+			c.upgrade(x, resp)
+		}
 		return false, false, false
 	}
 	return x.deliver(resp)
@@ -154,7 +148,7 @@ func (x *exchange) sendHead() error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	b := x.r.appendHead((*buf)[:0], x.a)
-	whole := !x.r.body.chunked && x.r.body.length <= int64(x.c.br.Buffered())
+	whole := !x.r.body.streams() && x.r.body.length <= int64(x.c.br.Buffered())
 	n := 0
 	if whole {
 		n = int(x.r.body.length)
@@ -183,10 +177,7 @@ func (x *exchange) retries() bool {
 	x.t.mu.Lock()
 	over := x.t.over
 	x.t.mu.Unlock()
-	x.c.mu.Lock()
-	killed := x.c.killed
-	x.c.mu.Unlock()
-	return !over && !killed
+	return !over && !x.c.isKilled()
 }
 
 // upload sends the request's body, then watches for the client to go away.
@@ -197,8 +188,8 @@ func (x *exchange) upload() {
 			return
 		}
 	}
-	if x.c.br.Buffered() > 0 {
-		return // the next request is here already
+	if x.c.alert || x.c.br.Buffered() > 0 {
+		return // or the next request is here already
 	}
 	if _, err := x.c.br.Peek(1); err != nil && !x.stopping.Load() && !x.c.expired.Load() {
 		x.phase.Store(aborted)
@@ -209,7 +200,7 @@ func (x *exchange) upload() {
 func (x *exchange) sendBody() bool {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	w := bodyWriter{to: phaseWriter{x}, buf: *buf, chunked: x.r.body.chunked}
+	w := bodyWriter{to: phaseWriter{x}, buf: *buf, chunked: x.r.body.streams(), trailers: x.r.trailers}
 	err := copyBody(&w, x.c.br, x.r.body, false, func() { x.phase.Store(received) })
 	var source sourceError
 	switch {
@@ -249,12 +240,12 @@ func (x *exchange) stopUpload() {
 	default:
 	}
 	x.stopping.Store(true)
-	setReadDeadline(x.c.raw, past)
+	x.c.hush(true)
 	if x.phase.Load() != sent {
 		setWriteDeadline(x.tc.tcp, past)
 	}
 	<-x.uploaded
-	setReadDeadline(x.c.raw, time.Time{})
+	x.c.hush(false)
 	setWriteDeadline(x.tc.tcp, time.Time{})
 }
 
@@ -267,7 +258,7 @@ func (x *exchange) clientTrouble() bool {
 func (x *exchange) fail(err error) bool {
 	status := 502
 	switch phase := x.phase.Load(); {
-	case phase == aborted:
+	case phase == aborted, x.c.alert && x.c.isKilled():
 		return false // 460: there is nobody to tell
 	case phase == malformed:
 		status = 400
@@ -281,11 +272,7 @@ func (x *exchange) fail(err error) bool {
 	}
 	phase := x.phase.Load()
 	keep := x.c.keeps(x.r, x.a.front) && !x.c.expired.Load() && (phase == sent || phase == received)
-	keep = x.c.say(x.r, x.a.front, page(status), keep) && keep
-	if !keep {
-		x.c.linger()
-	}
-	return keep
+	return x.c.conclude(x.r, x.a, page(status), keep)
 }
 
 // response reads the head of the final answer; interim ones go to the client (RFC 9110 section 15.2), but for 100, which
@@ -304,13 +291,10 @@ func (x *exchange) response() (*response, error) {
 				return nil, errMalformed
 			}
 			return resp, nil
-		case resp.status == 100 || x.r.version != 11:
+		case resp.status == 100 || x.r.version < 11:
 			continue
 		}
-		b := append([]byte("HTTP/1.1 "), resp.line...)
-		b = append(b, "\r\n"...)
-		b = append(appendEndToEnd(b, resp.fields, x.a.front), "\r\n"...)
-		if _, err := x.c.Write(b); err != nil {
+		if err := x.c.interim(resp, x.a.front); err != nil {
 			return nil, err
 		}
 	}
@@ -324,14 +308,11 @@ func (x *exchange) deliver(resp *response) (reuse, keep, again bool) {
 	phase := x.phase.Load()
 	keep = x.c.keeps(x.r, x.a.front) && (phase == sent || phase == received)
 	known := !resp.body.chunked && resp.body.length >= 0
-	if !known && x.r.version != 11 {
+	if !known && x.r.version < 11 {
 		keep = false // only the end of the connection says where the body ends
 	}
-	w := bodyWriter{to: x.c, buf: *buf, chunked: !known && x.r.version == 11}
-	var err error
-	if x.r.version != 9 {
-		err = w.head(x.appendAnswer(w.buf[:0], resp, keep))
-	}
+	w := bodyWriter{buf: *buf, chunked: !known && x.r.version == 11}
+	err := x.c.begin(&w, x, resp, keep)
 	hold := known && resp.body.length > 0 && resp.body.length <= maxHeld && !w.began
 	if err == nil {
 		if resp.body.empty() {
@@ -346,7 +327,7 @@ func (x *exchange) deliver(resp *response) (reuse, keep, again bool) {
 	case errors.As(err, &source) && !w.began:
 		return false, x.fail(err), false
 	default:
-		reset(x.c.raw) // the client must not take what it has for the whole
+		x.c.reset() // the client must not take what it has for the whole
 		return false, false, false
 	}
 	all := x.phase.Load() == sent
@@ -379,6 +360,9 @@ func (x *exchange) appendAnswer(b []byte, resp *response, keep bool) []byte {
 	case x.r.version == 11:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	}
+	for _, f := range x.a.front.responses {
+		b = appendField(b, f.name, f.value)
+	}
 	b = appendConnection(b, keep)
 	return append(b, "\r\n"...)
 }
@@ -387,68 +371,21 @@ func (x *exchange) appendAnswer(b []byte, resp *response, keep bool) []byte {
 func appendEndToEnd(b []byte, all fields, front *frontend) []byte {
 	drop := nominated(all)
 	for i := range all {
-		f := &all[i]
-		if hopByHop(f.name) || containsFold(drop, f.name) ||
-			front.headers.HideLoadBalancerInServer && strings.EqualFold(f.name, "Server") {
-			continue
+		if f := &all[i]; endToEnd(f.name, drop, front) {
+			b = appendField(b, f.name, f.value)
 		}
-		b = appendField(b, f.name, f.value)
 	}
 	return b
 }
 
-// upgrade passes the 101 on and makes the two connections a tunnel, until both sides are done, nothing moves for the
-// idle timeout, or the listener or the target goes away.
-func (x *exchange) upgrade(resp *response) {
-	if x.phase.Load() != sent {
-		return
-	}
-	b := append([]byte("HTTP/1.1 "), resp.line...)
-	b = appendEndToEnd(append(b, "\r\n"...), resp.fields, x.a.front)
-	b = append(b, "Connection: upgrade\r\n"...)
-	if protocol, found := resp.fields.get("Upgrade"); found {
-		b = appendField(b, "Upgrade", protocol)
-	}
-	if _, err := x.c.Write(append(b, "\r\n"...)); err != nil {
-		return
-	}
-	x.c.mu.Lock()
-	x.c.tunnel = true
-	over := x.c.retiring
-	x.c.mu.Unlock()
-	if over || x.c.expired.Load() {
-		return
-	}
-	up := make(chan struct{})
-	x.c.server.background.Go(func() {
-		defer close(up)
-		x.stream(x.tc, x.c.br, x.tc.Conn)
-	})
-	x.stream(x.c, x.tc.br, x.c.raw)
-	<-up
-}
-
-// stream copies one direction of a tunnel. The end of one side is passed on; trouble ends both.
-func (x *exchange) stream(to io.Writer, from io.Reader, end net.Conn) {
-	_, err := io.Copy(to, from)
-	half, ok := end.(interface{ CloseWrite() error })
-	if err == nil && ok && half.CloseWrite() == nil {
-		return
-	}
-	closeQuietly(x.c.raw)
-	closeQuietly(x.tc.tcp)
+// endToEnd says whether a field of an answer is for the client, with drop those that are not by the answer's own word.
+func endToEnd(name string, drop []string, front *frontend) bool {
+	return !hopByHop(name) && !containsFold(drop, name) && !hasField(front.responses, name) &&
+		(!front.headers.HideLoadBalancerInServer || !strings.EqualFold(name, "Server"))
 }
 
 // isNetwork says whether an error is the connection's.
 func isNetwork(err error) bool {
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, net.ErrClosed)
-}
-
-// reset closes a connection so that the other side sees an error, not an end.
-func reset(c net.Conn) {
-	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // fails only on a closed connection
-	}
-	closeQuietly(c)
 }

@@ -394,3 +394,11 @@ func newTLSServer(t testing.TB, handler http.HandlerFunc) *httptest.Server {
 	t.Cleanup(server.Close)
 	return server
 }
+
+// reset closes a connection so that the other side sees an error, not an end.
+func reset(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	closeQuietly(c)
+}

@@ -22,6 +22,14 @@ type arrival struct {
 	front *frontend
 	peer  netip.AddrPort
 	at    time.Time
+	tls   *secured // nil when the client speaks plain HTTP
+}
+
+func (a *arrival) scheme() string {
+	if a.tls != nil {
+		return "https"
+	}
+	return "http"
 }
 
 // appendHead writes the head of the request as the target gets it (ELB "HTTP headers and Application Load Balancers").
@@ -36,11 +44,16 @@ func (r *request) appendHead(b []byte, a *arrival) []byte {
 	default:
 		b = appendField(b, "X-Forwarded-For", forwardedFor(r.fields, a.peer, attributes.XForwardedForClientPort))
 	}
-	b = append(b, "X-Forwarded-Proto: http\r\nX-Forwarded-Port: "...)
+	b = appendField(b, "X-Forwarded-Proto", a.scheme())
+	b = append(b, "X-Forwarded-Port: "...)
 	b = strconv.AppendUint(b, uint64(a.front.port), 10)
 	b = append(b, "\r\n"...)
 	b = r.appendHosts(b, a.front)
 	b = appendField(b, "X-Amzn-Trace-Id", traceID(r, a.at))
+	if name := a.front.tlsHeaders; name[0] != "" && a.tls != nil {
+		b = appendField(b, name[0], a.tls.version)
+		b = appendField(b, name[1], a.tls.suite)
+	}
 	drop := nominated(r.fields)
 	upgrade := r.upgrades()
 	for i := range r.fields {
@@ -49,7 +62,7 @@ func (r *request) appendHead(b []byte, a *arrival) []byte {
 			b = appendField(b, f.name, f.value)
 			continue
 		}
-		if replaced(f.name, r, attributes) || containsFold(drop, f.name) {
+		if replaced(f.name, r, a.front) || containsFold(drop, f.name) {
 			continue
 		}
 		b = appendField(b, f.name, f.value)
@@ -58,7 +71,7 @@ func (r *request) appendHead(b []byte, a *arrival) []byte {
 		b = append(b, "Connection: upgrade\r\n"...)
 	}
 	switch {
-	case r.body.chunked:
+	case r.body.streams():
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	case r.body.length > 0 || hasField(r.fields, "Content-Length"):
 		b = append(b, "Content-Length: "...)
@@ -69,7 +82,8 @@ func (r *request) appendHead(b []byte, a *arrival) []byte {
 }
 
 // replaced says whether a client's field is left out or stands elsewhere in the head.
-func replaced(name string, r *request, attributes *HeaderAttributes) bool {
+func replaced(name string, r *request, front *frontend) bool {
+	attributes := &front.headers
 	switch len(name) {
 	case 4:
 		if strings.EqualFold(name, "Host") {
@@ -94,6 +108,9 @@ func replaced(name string, r *request, attributes *HeaderAttributes) bool {
 		if strings.EqualFold(name, "X-Forwarded-Proto") {
 			return true
 		}
+	}
+	if own := &front.tlsHeaders; own[0] != "" && (strings.EqualFold(name, own[0]) || strings.EqualFold(name, own[1])) {
+		return true // else a client could claim them
 	}
 	return hopByHop(name) || attributes.DropInvalidHeaders && !validName(name)
 }
@@ -208,4 +225,26 @@ func newTraceID(now time.Time) string {
 func hasField(all fields, name string) bool {
 	_, found := all.get(name)
 	return found
+}
+
+// responses are the fields that every answer gets.
+func (l *ListenerAttributes) responses() fields {
+	var out fields
+	for _, f := range (fields{
+		{"Strict-Transport-Security", l.StrictTransportSecurity},
+		{"Access-Control-Allow-Origin", l.AccessControlAllowOrigin},
+		{"Access-Control-Allow-Methods", l.AccessControlAllowMethods},
+		{"Access-Control-Allow-Headers", l.AccessControlAllowHeaders},
+		{"Access-Control-Allow-Credentials", l.AccessControlAllowCredentials},
+		{"Access-Control-Expose-Headers", l.AccessControlExposeHeaders},
+		{"Access-Control-Max-Age", l.AccessControlMaxAge},
+		{"Content-Security-Policy", l.ContentSecurityPolicy},
+		{"X-Content-Type-Options", l.XContentTypeOptions},
+		{"X-Frame-Options", l.XFrameOptions},
+	}) {
+		if f.value != "" {
+			out = append(out, f)
+		}
+	}
+	return out
 }

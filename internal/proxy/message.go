@@ -199,6 +199,9 @@ type framing struct {
 
 func (f framing) empty() bool { return !f.chunked && f.length == 0 }
 
+// streams says whether the length is not known ahead.
+func (f framing) streams() bool { return f.chunked || f.length < 0 }
+
 // response is the head of a target's answer.
 type response struct {
 	status int

@@ -10,7 +10,7 @@ import (
 type request struct {
 	method  string
 	target  string // as sent: origin form, absolute form or *
-	version int    // 9, 10 or 11
+	version int    // 9, 10, 11 or 20
 	fields  fields
 	size    int // bytes of the head
 
@@ -18,7 +18,8 @@ type request struct {
 	path  string // raw, without the query
 	query string // raw, without the question mark
 
-	body framing
+	body     framing
+	trailers func() fields // in HTTP/2, what came after the body
 	// ambiguous is set when another parser might see other borders in this request (class Ambiguous of ELB
 	// "Desync mitigation mode"): it is served, then both connections are closed.
 	ambiguous bool
@@ -44,6 +45,16 @@ func (r *request) wantsKeepAlive() bool {
 func (r *request) upgrades() bool {
 	_, named := r.fields.get("Upgrade")
 	return named && r.version == 11 && r.fields.connection("upgrade")
+}
+
+// isGRPC says whether a request is a remote procedure call, which is HTTP/2 with a media type of its own.
+func (r *request) isGRPC() bool {
+	if r.version != 20 {
+		return false
+	}
+	media, _ := r.fields.get("Content-Type")
+	rest, ok := cutPrefixFold(media, "application/grpc")
+	return ok && (rest == "" || strings.IndexByte("+;", rest[0]) >= 0)
 }
 
 // idempotent says whether sending the request twice does no harm (RFC 9110 section 9.2.2), and is possible.

@@ -16,6 +16,10 @@ type frontend struct {
 	idleTimeout time.Duration
 	keepAlive   time.Duration
 	headers     HeaderAttributes
+	tls         *terminator // nil for plain HTTP
+	tlsHeaders  [2]string   // the names for version and cipher suite, or empty
+	responses   fields      // set in every answer
+	counts      *counts
 	rules       []route
 	fallback    action
 }
@@ -40,13 +44,26 @@ type share struct {
 }
 
 // compileFrontend compiles a listener. Errors cost the rule they are in: it never matches, or has no target.
-func compileFrontend(lb *LoadBalancer, l *Listener, groups map[TargetGroupID]*group) (*frontend, error) {
+func (s *Server) compileFrontend(lb *LoadBalancer, l *Listener, before *frontend) (*frontend, error) {
+	groups := s.groups
 	f := &frontend{
 		port: l.Port, dnsName: lb.DNSName, headers: lb.Attributes, listener: l.ID,
 		idleTimeout: orElse(lb.IdleTimeout, 60*time.Second), keepAlive: orElse(lb.ClientKeepAlive, time.Hour),
+		responses: l.Attributes.responses(), counts: s.countsOf(lb.ID),
 	}
 	var errs []error
 	var err error
+	if l.TLS != nil {
+		if f.tls, err = newTerminator(l.TLS, before); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if lb.Attributes.TLSVersionAndCipherSuite {
+		f.tlsHeaders = [2]string{
+			orElse(l.Attributes.TLSVersionHeader, "X-Amzn-Tls-Version"),
+			orElse(l.Attributes.TLSCipherSuiteHeader, "X-Amzn-Tls-Cipher-Suite"),
+		}
+	}
 	if f.fallback, err = compileAction(l.Default, groups); err != nil {
 		errs = append(errs, fmt.Errorf("default action: %w", err))
 	}

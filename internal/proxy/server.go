@@ -43,6 +43,7 @@ type Server struct {
 	closed  bool
 	groups  map[TargetGroupID]*group
 	sockets map[netip.AddrPort]*socket
+	counts  map[LoadBalancerID]*counts
 }
 
 // New returns a data plane that does nothing until Apply. Close it.
@@ -50,6 +51,7 @@ func New(options Options) *Server {
 	s := &Server{
 		clock: options.Clock, log: options.Logger, dial: options.Dial, listen: options.Listen, spread: options.Spread,
 		groups: map[TargetGroupID]*group{}, sockets: map[netip.AddrPort]*socket{},
+		counts: map[LoadBalancerID]*counts{},
 	}
 	if s.clock == nil {
 		s.clock = systemClock{}
@@ -100,6 +102,7 @@ func (s *Server) Apply(config Config) error {
 		closing = append(closing, socket)
 	}
 	s.forgetGroups(config)
+	s.forgetCounts(config)
 	s.mu.Unlock()
 
 	for _, socket := range closing {
@@ -158,7 +161,11 @@ func (s *Server) frontends(config Config) (fronts map[netip.AddrPort]*frontend, 
 				errs = append(errs, fmt.Errorf("proxy: listener %s: %s is taken by listener %s", l.ID, at, other.listener))
 				continue
 			}
-			front, err := compileFrontend(lb, l, s.groups)
+			var before *frontend
+			if socket := s.sockets[at]; socket != nil {
+				before = socket.front.Load()
+			}
+			front, err := s.compileFrontend(lb, l, before)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("proxy: listener %s: %w", l.ID, err))
 			}

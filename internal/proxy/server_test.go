@@ -272,7 +272,7 @@ func BenchmarkRoute100Rules(b *testing.B) {
 			{Field: "path-pattern", Values: []string{fmt.Sprintf("/app%d", i), fmt.Sprintf("/app%d/*", i)}},
 		}})
 	}
-	front, err := compileFrontend(&LoadBalancer{}, &l, nil)
+	front, err := New(Options{}).compileFrontend(&LoadBalancer{}, &l, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

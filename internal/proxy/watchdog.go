@@ -16,7 +16,8 @@ type watchdog struct {
 
 	mu   sync.Mutex
 	stop func() bool
-	done bool
+	done bool // it barked or ended
+	gone bool // it ended
 }
 
 // start sets the dog on watch.
@@ -68,8 +69,17 @@ func (w *watchdog) look() {
 func (w *watchdog) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.done = true
+	w.done, w.gone = true, true
 	if w.stop != nil {
 		w.stop()
 	}
+}
+
+// again sets a dog that barked on watch anew, unless it has ended.
+func (w *watchdog) again() {
+	w.touch()
+	w.mu.Lock()
+	w.done = w.gone
+	w.mu.Unlock()
+	w.arm(time.Duration(w.timeout.Load()))
 }
