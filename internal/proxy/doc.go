@@ -9,8 +9,9 @@
 // that each Apply replaces, so no lock is taken), group.go (a target) and forward.go (there and back); answer.go has what
 // the load balancer says itself. HTTP/1 is read and written here, on both sides, and not by net/http: that answers
 // malformed requests in its own words, hides the forms that request smuggling uses and repeated Host fields, rewrites the
-// case and order of fields, and sends requests again by rules of its own. A front end for HTTP/2 has to make a request
-// and to take an answer as conn.go does.
+// case and order of fields, and sends requests again by rules of its own. HTTP/2 leaves no such freedom, so its frames are
+// net/http's (streams.go); each stream makes a request and takes an answer as a connection of HTTP/1 does, and side.go
+// is what the two have in common. TLS is crypto/tls's, with the certificate chosen here (tls.go, certificate.go).
 //
 // Where AWS documents nothing, this is what happens:
 //   - A request line above 16 K is 414, since it is the target that is long; other limits are 400.
@@ -23,6 +24,13 @@
 //     state as it is.
 //   - A draining target of a group that no rule uses is gone at once if it has nothing to finish.
 //   - A removed listener closes idle connections and tunnels at once, and others after the request they carry.
+//   - TLS has to be agreed on within the idle timeout. A listener whose security policy is not known, or that has no
+//     certificate it could read, refuses every handshake. FIPS policies are not known: crypto/tls cannot do without
+//     ChaCha20 in TLS 1.3. It has no CBC suites with SHA384, nor AES256-SHA256, and orders suites itself.
+//   - A stream of HTTP/2 has the idle timeout of its own, and so has a connection without streams: it ends with GOAWAY.
+//     Fields reach HTTP/1.1 targets in the order of their names. Malformed streams are reset, as RFC 9113 says, and a
+//     head above 128 K is 431.
+//   - Response header attributes are set in the load balancer's own answers too.
 //   - Trailers and 1xx answers (but 100) pass, CONNECT is 400, percent-encoding is not decoded for matching.
 //
 // The package knows nothing of the AWS wire protocols, of Kubernetes or of the controller. What the semantics are is

@@ -326,8 +326,10 @@ func TestRequestsSpreadOverConnections(t *testing.T) {
 	}))
 	r.apply()
 	got := ""
+	c := r.dialClient() // kept, as a client that closes takes the target's connection with it
 	for range 2 * defaultSpread {
-		got += r.ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n").body
+		c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		got += c.read("GET").body
 	}
 	if got != "12341234" {
 		t.Errorf("connections used: %s", got)

@@ -145,10 +145,10 @@ func (s *stream) head(status int, front *frontend, r *request) {
 	h := s.w.Header()
 	s.status = status
 	if !s.keeps(r, front) {
-		h["Connection"] = []string{"close"} // http2 makes a GOAWAY of it
+		h["Connection"] = []string{"close"} // net/http makes a GOAWAY of it
 	}
 	if h["Content-Type"] == nil {
-		h["Content-Type"] = nil // keeps http2 from guessing
+		h["Content-Type"] = nil // keeps net/http from guessing
 	}
 }
 

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
-
-	"golang.org/x/net/http2"
 )
 
 // Limits of a connection of HTTP/2 (ELB "How Elastic Load Balancing works", HTTP connections).
@@ -17,11 +16,11 @@ const (
 	maxRequests = 10_000 // then GOAWAY
 )
 
-// streams is the HTTP/2 side of a client's connection. The framing is golang.org/x/net/http2's; each stream becomes a
+// streams is the HTTP/2 side of a client's connection. The framing is net/http's; each stream becomes a
 // request like those of HTTP/1, served by the same code.
 type streams struct {
 	c      *clientConn
-	base   *http.Server // the connection's own: what http2.Server has of shutting down gracefully goes through it
+	base   *http.Server // the connection's own, since it shuts down as a whole
 	served atomic.Int64
 	dog    watchdog // for a connection with no stream; a client's PING does not count
 
@@ -35,16 +34,25 @@ type streams struct {
 // serveStreams runs a connection of HTTP/2.
 func (c *clientConn) serveStreams() {
 	c.dog.end()
-	h := &streams{c: c, idle: make(chan struct{}), base: &http.Server{
-		// http2 adds some for what a field costs itself. Above that it answers 431; up to it, the answers are ours.
+	h := &streams{c: c, idle: make(chan struct{})}
+	once := &onceListener{conn: make(chan net.Conn, 1), address: c.raw.LocalAddr()}
+	once.conn <- c.raw
+	closed := make(chan struct{})
+	h.base = &http.Server{
+		Handler: h, Protocols: new(http.Protocols),
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, PermitProhibitedCipherSuites: true},
+		// net/http adds some for what a field costs itself. Above that it answers 431; up to it, the answers are ours.
 		MaxHeaderBytes: 2 * maxRequestHeader,
 		ErrorLog:       slog.NewLogLogger(c.server.log.Handler(), slog.LevelDebug),
-	}}
-	server := &http2.Server{MaxConcurrentStreams: maxStreams, PermitProhibitedCipherSuites: true}
-	if err := http2.ConfigureServer(h.base, server); err != nil {
-		c.server.log.Error("cannot serve HTTP/2", "error", err)
-		return
+		BaseContext:    func(net.Listener) context.Context { return c.server.context },
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateClosed {
+				_ = once.Close()
+				close(closed)
+			}
+		},
 	}
+	h.base.Protocols.SetHTTP2(true)
 	h.dog.start(c.server.clock, c.socket.front.Load().idleTimeout, h.bark)
 	defer h.dog.end()
 	c.mu.Lock()
@@ -54,7 +62,8 @@ func (c *clientConn) serveStreams() {
 	if over {
 		return
 	}
-	server.ServeConn(c.raw, &http2.ServeConnOpts{Context: c.server.context, BaseConfig: h.base, Handler: h})
+	_ = h.base.Serve(once) // always says that it is closed
+	<-closed
 	h.mu.Lock()
 	h.over = true
 	if h.open == 0 {
@@ -63,6 +72,30 @@ func (c *clientConn) serveStreams() {
 	h.mu.Unlock()
 	<-h.idle
 }
+
+// onceListener gives net/http a connection that was accepted already.
+type onceListener struct {
+	conn    chan net.Conn
+	address net.Addr
+	closing sync.Once
+}
+
+// Accept returns the connection, and then an error when the listener is closed.
+func (l *onceListener) Accept() (net.Conn, error) {
+	if conn, open := <-l.conn; open {
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+
+// Close lets no connection come; one that is here goes on.
+func (l *onceListener) Close() error {
+	l.closing.Do(func() { close(l.conn) })
+	return nil
+}
+
+// Addr is where the connection was accepted.
+func (l *onceListener) Addr() net.Addr { return l.address }
 
 // enter counts a stream that begins. It reports false when that is too late.
 func (h *streams) enter() bool {

@@ -82,7 +82,7 @@ func TestStreams(t *testing.T) {
 		req.Header.Set("X-Forwarded-For", "1.2.3.4")
 		req.Header.Set("Te", "trailers")
 	})
-	if err != nil || got.err != nil || got.StatusCode != 201 || got.body != "hello" || got.Trailer.Get("X-Sum") != "5" {
+	if err != nil || got.err != nil || got.StatusCode != http.StatusCreated || got.body != "hello" || got.Trailer.Get("X-Sum") != "5" {
 		t.Fatal(got, err)
 	}
 	if h := got.Header; h.Get("X-Hop") != "" || h.Get("Connection") != "" || !slices.Equal(h.Values("Set-Cookie"), []string{"a=1", "b=2"}) || h.Get("Content-Type") != "" || h.Get("Date") == "" {
@@ -119,7 +119,7 @@ func TestStreams(t *testing.T) {
 	if !strings.Contains(all.String(), "3\r\nabc\r\n0\r\n") && !strings.HasSuffix(all.String(), "x-end: 1\r\n\r\n") {
 		t.Errorf("%q", all.String())
 	}
-	if got, err := r.do(c, "HEAD", "/", nil); err != nil || got.StatusCode != 201 || got.body != "" {
+	if got, err := r.do(c, "HEAD", "/", nil); err != nil || got.StatusCode != http.StatusCreated || got.body != "" {
 		t.Error(got, err)
 	}
 }
@@ -184,7 +184,7 @@ func TestStreamAnswers(t *testing.T) {
 		}
 		wantPage(t, got, status)
 	}
-	if got, err := r.do(c, "TRACE", "/", nil); err != nil || got.StatusCode != 405 {
+	if got, err := r.do(c, "TRACE", "/", nil); err != nil || got.StatusCode != http.StatusMethodNotAllowed {
 		t.Error(got, err)
 	}
 	if got, err := r.do(c, "POST", "/grpc", strings.NewReader("x"), func(req *http.Request) { req.Header.Set("Content-Type", "application/grpc+proto") }); err != nil || got.StatusCode != 464 {
@@ -204,11 +204,11 @@ func TestStreamAnswers(t *testing.T) {
 			}
 		},
 	} {
-		if got, err := r.do(c, "GET", "/", nil, change); err != nil || got.StatusCode != 400 {
+		if got, err := r.do(c, "GET", "/", nil, change); err != nil || got.StatusCode != http.StatusBadRequest {
 			t.Error(name, got, err)
 		}
 	}
-	if got, err := r.do(c, "GET", "/"+strings.Repeat("x", maxRequestLine), nil); err != nil || got.StatusCode != 414 {
+	if got, err := r.do(c, "GET", "/"+strings.Repeat("x", maxRequestLine), nil); err != nil || got.StatusCode != http.StatusRequestURITooLong {
 		t.Error(got, err)
 	}
 	got, err := r.do(c, "GET", "/cut", nil)
