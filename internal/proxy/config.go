@@ -127,7 +127,12 @@ type Action struct {
 }
 
 // Forward sends the request to one of the target groups, in proportion to their weights.
-type Forward struct{ TargetGroups []WeightedTargetGroup }
+type Forward struct {
+	TargetGroups []WeightedTargetGroup
+	// Stickiness is how long a client stays with a group (TargetGroupStickinessConfig.DurationSeconds, 1 s to 7 days);
+	// 0 means not at all (Enabled false).
+	Stickiness time.Duration
+}
 
 // WeightedTargetGroup is a share of a forward action.
 type WeightedTargetGroup struct {
@@ -155,9 +160,26 @@ type TargetGroup struct {
 	Protocol            string        // HTTP or HTTPS
 	DeregistrationDelay time.Duration // deregistration_delay.timeout_seconds
 	Algorithm           string        // load_balancing.algorithm.type: round_robin (also when empty), least_outstanding_requests, weighted_random
+	Stickiness          Stickiness
 	HealthCheck         HealthCheck
 	Targets             []Target
 }
+
+// Stickiness is how clients stay with a target (ELB "Sticky sessions for your Application Load Balancer").
+type Stickiness struct {
+	Type     StickinessType // empty when stickiness.enabled is false
+	Duration time.Duration  // stickiness.lb_cookie.duration_seconds, or stickiness.app_cookie.duration_seconds
+	Cookie   string         // stickiness.app_cookie.cookie_name
+}
+
+// StickinessType is a value of stickiness.type.
+type StickinessType string
+
+// The types of an Application Load Balancer: by a cookie of its own, or where the application sets one.
+const (
+	StickyDuration StickinessType = "lb_cookie"
+	StickyApp      StickinessType = "app_cookie"
+)
 
 // HealthCheck is how targets are probed (ELB "Health checks for your target groups").
 type HealthCheck struct {

@@ -360,6 +360,9 @@ func (x *exchange) appendAnswer(b []byte, resp *response, keep bool) []byte {
 	case x.r.version == 11:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	}
+	for _, f := range x.a.cookiesFor(resp) {
+		b = appendField(b, f.name, f.value)
+	}
 	for _, f := range x.a.front.responses {
 		b = appendField(b, f.name, f.value)
 	}

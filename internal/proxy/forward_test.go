@@ -430,7 +430,7 @@ func TestNoTargets(t *testing.T) {
 	r.config.TargetGroups = append(r.config.TargetGroups, TargetGroup{ID: "other", Targets: []Target{named(t, "a")}})
 	r.listener().Rules = []Rule{{
 		Conditions: []Condition{{Field: "path-pattern", Values: []string{"/zero"}}},
-		Action:     Action{Forward: &Forward{[]WeightedTargetGroup{{"group", 0}, {"other", 0}}}},
+		Action:     Action{Forward: &Forward{TargetGroups: []WeightedTargetGroup{{"group", 0}, {"other", 0}}}},
 	}}
 	r.apply()
 	wantPage(t, r.get("/"), 503)

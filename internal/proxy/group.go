@@ -25,6 +25,7 @@ type group struct {
 // choice is the targets that may get a request now, and how one is picked (load_balancing.algorithm.type).
 type choice struct {
 	algorithm string
+	sticky    Stickiness
 	targets   []*target
 }
 
@@ -35,13 +36,20 @@ func (g *group) acquire() *target {
 		if c == nil || len(c.targets) == 0 {
 			return nil
 		}
-		t := c.pick(g.turn.Add(1) - 1)
-		t.inflight.Add(1)
-		if !t.leaving.Load() {
+		if t := c.pick(g.turn.Add(1) - 1); t.enter() {
 			return t
-		}
-		t.inflight.Add(-1) // it left just now, so there is a newer choice without it
+		} // or else it left just now, so there is a newer choice without it
 	}
+}
+
+// enter counts a request to a target, unless that is draining.
+func (t *target) enter() bool {
+	t.inflight.Add(1)
+	if t.leaving.Load() {
+		t.inflight.Add(-1)
+		return false
+	}
+	return true
 }
 
 // pick chooses by the algorithm (ELB "Target groups for your Application Load Balancers", Routing algorithms).
@@ -65,12 +73,12 @@ func (c *choice) pick(turn uint64) *target {
 	return c.targets[turn%n]
 }
 
-// release ends what acquire began.
+// release ends what enter began.
 func (t *target) release() { t.inflight.Add(-1) }
 
 // choose publishes which targets get requests: the healthy ones; all when there is none (fail open). Server.mu is held.
 func (g *group) choose() {
-	c := &choice{algorithm: g.config.Algorithm}
+	c := &choice{algorithm: g.config.Algorithm, sticky: g.config.Stickiness}
 	for _, t := range g.targets {
 		if t.health.state == healthy || t.health.state == unavailable {
 			c.targets = append(c.targets, t)

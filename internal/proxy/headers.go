@@ -23,6 +23,11 @@ type arrival struct {
 	peer  netip.AddrPort
 	at    time.Time
 	tls   *secured // nil when the client speaks plain HTTP
+
+	cookies    fields // Set-Cookie fields for a target's answer
+	onCookie   string // a cookie of the application's; when the target sets it, so is ours
+	thenCookie string // its value
+	sameSite   bool   // the client wants to be told of what other sites may use
 }
 
 func (a *arrival) scheme() string {

@@ -115,7 +115,7 @@ func TestRulesInOrder(t *testing.T) {
 // Weighted groups share in proportion; a group of weight 0 gets nothing, and one without targets keeps its share.
 func TestWeights(t *testing.T) {
 	groups := map[TargetGroupID]*group{"a": {id: "a"}, "b": {id: "b"}, "c": {id: "c"}}
-	a, err := compileAction(Action{Forward: &Forward{[]WeightedTargetGroup{{"a", 10}, {"b", 0}, {"c", 30}}}}, groups)
+	a, err := compileAction(Action{Forward: &Forward{TargetGroups: []WeightedTargetGroup{{"a", 10}, {"b", 0}, {"c", 30}}}}, groups)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestWeights(t *testing.T) {
 	if chi := da*da/(n/4) + dc*dc/(3*n/4); chi > 15.1 || counts["b"] != 0 {
 		t.Errorf("shares %v", counts)
 	}
-	zero, err := compileAction(Action{Forward: &Forward{[]WeightedTargetGroup{{"a", 0}, {"b", 0}}}}, groups)
+	zero, err := compileAction(Action{Forward: &Forward{TargetGroups: []WeightedTargetGroup{{"a", 0}, {"b", 0}}}}, groups)
 	if err != nil || zero.group() != nil {
 		t.Errorf("all weights 0: %v, %v", zero.group(), err)
 	}

@@ -32,9 +32,10 @@ type route struct {
 
 // action is an Action with its groups found. Exactly one field is set, or none: then there is no target.
 type action struct {
-	forward  []share
-	redirect *Redirect
-	fixed    *FixedResponse
+	forward    []share
+	stickiness time.Duration
+	redirect   *Redirect
+	fixed      *FixedResponse
 }
 
 // share is one group of a forward action; upTo is the sum of the weights up to and including its own.
@@ -100,6 +101,7 @@ func compileAction(a Action, groups map[TargetGroupID]*group) (action, error) {
 	if a.Forward == nil {
 		return out, nil
 	}
+	out.stickiness = a.Forward.Stickiness
 	var errs []error
 	sum := 0
 	for _, w := range a.Forward.TargetGroups {

@@ -23,15 +23,19 @@ type Options struct {
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 	// Spread is how many connections to a target are opened before one is used again; 4 by default.
 	Spread int
+	// CookieSecret is what the keys of stickiness cookies follow from, so that they are understood after a restart;
+	// without it they are not.
+	CookieSecret []byte
 }
 
 // Server is a running data plane. Its methods may be called at the same time.
 type Server struct {
-	clock  Clock
-	log    *slog.Logger
-	dial   dialFunc
-	listen listenFunc
-	spread int
+	clock   Clock
+	log     *slog.Logger
+	dial    dialFunc
+	listen  listenFunc
+	spread  int
+	cookies *keyring
 
 	context    context.Context // done when the server is closed
 	stop       context.CancelFunc
@@ -51,7 +55,7 @@ func New(options Options) *Server {
 	s := &Server{
 		clock: options.Clock, log: options.Logger, dial: options.Dial, listen: options.Listen, spread: options.Spread,
 		groups: map[TargetGroupID]*group{}, sockets: map[netip.AddrPort]*socket{},
-		counts: map[LoadBalancerID]*counts{},
+		counts: map[LoadBalancerID]*counts{}, cookies: newKeyring(options.CookieSecret),
 	}
 	if s.clock == nil {
 		s.clock = systemClock{}

@@ -113,14 +113,14 @@ func (c *side) handle(r *request, a *arrival) bool {
 	case to.redirect != nil:
 		return c.answer(r, a, redirect(to.redirect, r, a))
 	default:
-		g := to.group()
+		g := c.server.group(to, r, a)
 		if g == nil {
 			return c.answer(r, a, page(503))
 		}
 		if r.isGRPC() { // ELB "Target groups", Protocol version: targets of HTTP/1.1 cannot serve it
 			return c.answer(r, a, page(464))
 		}
-		t := g.acquire()
+		t := c.server.target(g, r, a)
 		if t == nil {
 			return c.answer(r, a, page(503))
 		}

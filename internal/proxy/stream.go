@@ -165,6 +165,9 @@ func (s *stream) begin(w *bodyWriter, x *exchange, resp *response, _ bool) error
 	w.to, w.chunked = s, false
 	h := s.w.Header()
 	addEndToEnd(h, resp.fields, x.a.front)
+	for _, f := range x.a.cookiesFor(resp) {
+		h.Add(f.name, f.value)
+	}
 	for _, f := range x.a.front.responses {
 		h.Set(f.name, f.value)
 	}
