@@ -33,9 +33,22 @@ type LoadBalancer struct {
 
 	IdleTimeout     time.Duration // idle_timeout.timeout_seconds
 	ClientKeepAlive time.Duration // client_keep_alive.seconds
+	DesyncMode      DesyncMode    // routing.http.desync_mitigation_mode
 	Attributes      HeaderAttributes
 	Listeners       []Listener
 }
+
+// DesyncMode says what becomes of requests whose borders not everybody may see alike (ELB "Desync mitigation mode").
+type DesyncMode string
+
+// The values of routing.http.desync_mitigation_mode; the empty string means defensive. Ambiguous requests are served:
+// defensive closes the connections after them, monitor does not, strictest refuses them, and acceptable ones that do not
+// comply with the RFCs too.
+const (
+	DesyncMonitor   DesyncMode = "monitor"
+	DesyncDefensive DesyncMode = "defensive"
+	DesyncStrictest DesyncMode = "strictest"
+)
 
 // HeaderAttributes are the load balancer attributes that change headers
 // (ELB "HTTP headers and Application Load Balancers").
@@ -104,8 +117,19 @@ type ListenerAttributes struct {
 type Rule struct {
 	ID         RuleID
 	Conditions []Condition
+	Transforms Transforms
 	Action     Action
 }
+
+// Transforms change the request that a forward action sends; which rule matches was decided before
+// (ELB "Transforms for listener rules"). What does not match stays as it is; a result that is no host or no URL is 500.
+type Transforms struct {
+	Host *Rewrite // host-header-rewrite; case does not count
+	URL  *Rewrite // url-rewrite, of path and query as one
+}
+
+// Rewrite replaces the first match of a regular expression; $1 to $9 stand for its groups.
+type Rewrite struct{ Regex, Replace string }
 
 // Condition holds when one of its values matches. Field is an ELBv2 field name:
 // host-header, path-pattern, http-header, http-request-method, query-string, source-ip.
@@ -113,6 +137,7 @@ type Condition struct {
 	Field      string
 	HeaderName string   // http-header
 	Values     []string // wildcards as the field allows; CIDR blocks for source-ip
+	Regex      []string // RegexValues, instead of Values: host-header, path-pattern, http-header; found anywhere in the value
 	Query      []KeyValue
 }
 
@@ -160,6 +185,7 @@ type TargetGroup struct {
 	Protocol            string        // HTTP or HTTPS
 	DeregistrationDelay time.Duration // deregistration_delay.timeout_seconds
 	Algorithm           string        // load_balancing.algorithm.type: round_robin (also when empty), least_outstanding_requests, weighted_random
+	SlowStart           time.Duration // slow_start.duration_seconds, 30 s to 15 minutes; 0 is off. With round_robin only
 	Stickiness          Stickiness
 	HealthCheck         HealthCheck
 	Targets             []Target

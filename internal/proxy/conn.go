@@ -121,6 +121,9 @@ func (c *clientConn) serve() {
 		c.inHead = true
 		r, err := readRequest(c.br, c.fields[:0])
 		c.inHead = false
+		if err == nil {
+			err = r.judge(front.desync)
+		}
 		if err != nil {
 			c.refuse(r, c.arrival(front), err)
 			return

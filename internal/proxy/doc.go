@@ -31,6 +31,10 @@
 //     Fields reach HTTP/1.1 targets in the order of their names. Malformed streams are reset, as RFC 9113 says, and a
 //     head above 128 K is 431.
 //   - Response header attributes are set in the load balancer's own answers too.
+//   - A regular expression may match anywhere in a value; a transform replaces its first match, and of the host its name
+//     only, as conditions see it. A rule with an expression that is not understood never matches.
+//   - Severe requests are 400 in desync mode monitor too, since nobody says where they would end.
+//   - Stickiness cookies are set in answers of targets only. Their key turns every day, and follows from a secret.
 //   - Trailers and 1xx answers (but 100) pass, CONNECT is 400, percent-encoding is not decoded for matching.
 //
 // The package knows nothing of the AWS wire protocols, of Kubernetes or of the controller. What the semantics are is

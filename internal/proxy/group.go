@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // group is a target group at work. Its identity lasts as long as the group is configured, so compiled rules refer to it.
@@ -27,6 +28,10 @@ type choice struct {
 	algorithm string
 	sticky    Stickiness
 	targets   []*target
+	// slow, where some targets start slowly, has when each began, and the zero time for the others: at least one.
+	slow     []time.Time
+	slowTime time.Duration
+	clock    Clock
 }
 
 // acquire picks a target and counts the request that goes there; nil when there is none.
@@ -70,7 +75,23 @@ func (c *choice) pick(turn uint64) *target {
 		}
 		return best
 	}
-	return c.targets[turn%n]
+	if c.slow == nil {
+		return c.targets[turn%n]
+	}
+	return c.pickSlowly(turn)
+}
+
+// pickSlowly takes turns, but passes over a target in slow start in proportion to the time it still has to go
+// (ELB "Target groups for your Application Load Balancers", Slow start mode).
+func (c *choice) pickSlowly(turn uint64) *target {
+	now, n := c.clock.Now(), uint64(len(c.targets))
+	for i := range n {
+		at := (turn + i) % n
+		if from := c.slow[at]; from.IsZero() || rand.Float64() < float64(now.Sub(from))/float64(c.slowTime) {
+			return c.targets[at]
+		}
+	}
+	return c.targets[turn%n] // does not come to it, as one is not slow
 }
 
 // release ends what enter began.
@@ -90,7 +111,64 @@ func (g *group) choose() {
 		}
 	}
 	slices.SortFunc(c.targets, func(a, b *target) int { return a.key.compare(b.key) })
+	g.chooseSlow(c)
 	g.choice.Store(c)
+}
+
+// chooseSlow notes which targets are in slow start. Server.mu is held.
+func (g *group) chooseSlow(c *choice) {
+	if g.config.SlowStart <= 0 || c.algorithm != "" && c.algorithm != "round_robin" {
+		return
+	}
+	slow := make([]time.Time, len(c.targets))
+	some, settled := false, false
+	for i, t := range c.targets {
+		slow[i] = t.slowFrom
+		some = some || !t.slowFrom.IsZero()
+		settled = settled || t.slowFrom.IsZero()
+	}
+	if some && settled {
+		c.slow, c.slowTime, c.clock = slow, g.config.SlowStart, c.targets[0].server.clock
+	}
+}
+
+// settled says whether some healthy target other than this is not in slow start. Server.mu is held.
+func (g *group) settled(other *target) bool {
+	for _, t := range g.targets {
+		if t != other && t.health.state == healthy && t.slowFrom.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// startSlowly is called when a target has become healthy, or is so no more. It starts slowly if others can take the
+// requests meanwhile, and if there were such when it was registered. Server.mu is held.
+func (s *Server) startSlowly(t *target, from string) {
+	g := t.group
+	switch {
+	case t.health.state != healthy:
+		t.slowFrom = time.Time{}
+	case from == healthy:
+	default:
+		exempt := t.exempt
+		t.exempt = false
+		if g.config.SlowStart > 0 && !exempt && g.settled(t) {
+			began := s.clock.Now()
+			t.slowFrom = began
+			s.clock.AfterFunc(g.config.SlowStart, func() { s.endSlow(t, began) })
+		}
+	}
+}
+
+// endSlow ends a slow start whose time is over.
+func (s *Server) endSlow(t *target, began time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.slowFrom.Equal(began) {
+		t.slowFrom = time.Time{}
+		t.group.choose()
+	}
 }
 
 // update makes the group as configured. Server.mu is held.
@@ -154,6 +232,7 @@ func (s *Server) register(g *group, c Target) {
 		server: s, group: g, key: key, address: netAddrPort(c), tls: g.config.Protocol == "HTTPS",
 		active: map[*targetConn]struct{}{},
 	}
+	t.exempt = !g.settled(t)
 	g.targets[key] = t
 	s.watch(t)
 }

@@ -268,6 +268,56 @@ func TestAlgorithms(t *testing.T) {
 	}
 }
 
+// ELB "Target groups", Slow start mode: a share that rises with time, for targets that come to others that are settled.
+func TestSlowStart(t *testing.T) {
+	clock := newFakeClock()
+	r := newRig(t, Options{Clock: clock})
+	a, b, c := newStatus(t, "a", 200), newStatus(t, "b", 200), newStatus(t, "c", 200)
+	g := r.forwardTo(a.Target, b.Target)
+	g.SlowStart = 100 * time.Second
+	g.HealthCheck.Path, g.HealthCheck.Interval = "/health", time.Hour
+	r.checked()
+	r.apply()
+	eventually(t, "the first ones are healthy", func() bool { return r.states("group") == "a healthy, b healthy" })
+	if got := r.count(20); got["a"] != 10 || got["b"] != 10 {
+		t.Errorf("registered at once: %v", got)
+	}
+	g.Targets = append(g.Targets, c.Target)
+	r.apply()
+	eventually(t, "all are healthy", func() bool { return r.states("group") == "a healthy, b healthy, c healthy" })
+	const asks = 300
+	if got := r.count(asks); got["c"] != 0 {
+		t.Errorf("at once: %v", got)
+	}
+	clock.advance(50 * time.Second)
+	if got := r.count(asks); got["c"] < 25 || got["c"] > 75 { // 50, give or take
+		t.Errorf("half way: %v", got)
+	}
+	clock.advance(50 * time.Second)
+	if got := r.count(asks); got["c"] != 100 {
+		t.Errorf("at the end: %v", got)
+	}
+	// Who becomes unhealthy and recovers starts slowly again.
+	c.code.Store(500)
+	g.HealthCheck.Interval, g.HealthCheck.HealthyThreshold = 30*time.Second, 2
+	r.apply()
+	for !strings.Contains(r.states("group"), "c unhealthy") {
+		c.step(r, clock)
+	}
+	c.code.Store(200)
+	for !strings.Contains(r.states("group"), "c healthy") {
+		c.step(r, clock)
+	}
+	if got := r.count(asks); got["c"] != 0 {
+		t.Errorf("after recovering: %v", got)
+	}
+	g.SlowStart = 0
+	r.apply()
+	if got := r.count(asks); got["c"] != 100 {
+		t.Errorf("switched off: %v", got)
+	}
+}
+
 // A deregistered target finishes what it has, gets nothing new, and its connections close; the state is draining until
 // the delay is over even when nothing is in flight.
 func TestDraining(t *testing.T) {

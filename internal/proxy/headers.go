@@ -135,7 +135,7 @@ func validName(name string) bool {
 // the listener's port unless that is 80 or 443.
 func (r *request) appendHosts(b []byte, front *frontend) []byte {
 	hosts := 0
-	if front.headers.PreserveHost {
+	if front.headers.PreserveHost && !r.rehosted {
 		for i := range r.fields {
 			if strings.EqualFold(r.fields[i].name, "Host") {
 				b = appendField(b, "Host", r.fields[i].value)

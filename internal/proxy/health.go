@@ -163,6 +163,7 @@ func (s *Server) learn(t *target, v verdict) {
 		}
 	}
 	if h.state != before {
+		s.startSlowly(t, before)
 		s.log.Debug("target health changed", "group", t.group.id, "target", t.key.ID, "port", t.key.Port,
 			"state", h.state, "reason", h.reason, "description", h.description)
 		t.group.choose()

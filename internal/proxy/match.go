@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"strings"
 )
 
@@ -13,6 +14,9 @@ type matcher interface {
 
 // compileCondition makes a matcher of a condition.
 func compileCondition(c Condition) (matcher, error) {
+	if len(c.Regex) > 0 {
+		return compileRegexCondition(c)
+	}
 	switch c.Field {
 	case "host-header":
 		return hostMatcher(globs(c.Values, true)), nil
@@ -62,6 +66,54 @@ type headerMatcher struct {
 func (m headerMatcher) match(r *request, _ netip.Addr) bool {
 	for i := range r.fields {
 		if strings.EqualFold(r.fields[i].name, m.name) && anyGlob(m.values, r.fields[i].value) {
+			return true
+		}
+	}
+	return false
+}
+
+// regexMatcher looks for regular expressions in the values that a request has for it.
+type regexMatcher struct {
+	field  string
+	name   string // http-header
+	values []*regexp.Regexp
+}
+
+func compileRegexCondition(c Condition) (matcher, error) {
+	switch c.Field {
+	case "host-header", "path-pattern", "http-header":
+	default:
+		return nil, fmt.Errorf("a %s condition takes no regular expression", c.Field)
+	}
+	m := regexMatcher{c.Field, c.HeaderName, make([]*regexp.Regexp, len(c.Regex))}
+	for i, pattern := range c.Regex {
+		var err error
+		if m.values[i], err = compileRegex(pattern, c.Field != "path-pattern"); err != nil {
+			return nil, fmt.Errorf("%s condition: %w", c.Field, err)
+		}
+	}
+	return m, nil
+}
+
+func (m regexMatcher) match(r *request, _ netip.Addr) bool {
+	switch m.field {
+	case "host-header":
+		return m.finds(hostName(r.host))
+	case "path-pattern":
+		return m.finds(r.path)
+	}
+	for i := range r.fields {
+		if strings.EqualFold(r.fields[i].name, m.name) && m.finds(r.fields[i].value) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m regexMatcher) finds(value string) bool {
+	value = visible(value)
+	for _, v := range m.values {
+		if v.MatchString(value) {
 			return true
 		}
 	}

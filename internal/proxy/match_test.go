@@ -11,6 +11,9 @@ func TestConditions(t *testing.T) {
 	header := func(name string, values ...string) Condition {
 		return Condition{Field: "http-header", HeaderName: name, Values: values}
 	}
+	regex := func(field, name string, values ...string) Condition {
+		return Condition{Field: field, HeaderName: name, Regex: values}
+	}
 	query := func(pairs ...KeyValue) Condition { return Condition{Field: "query-string", Query: pairs} }
 	base := request{
 		method: "GET", version: 11, host: "App.Example.com:8080", path: "/img/Cat.png", query: "v=1&Name=Tom&flag",
@@ -58,6 +61,11 @@ func TestConditions(t *testing.T) {
 		{"source inside", values("source-ip", "10.0.0.0/8", "192.0.2.0/24"), &base, true},
 		{"source outside", values("source-ip", "10.0.0.0/8"), &base, false},
 		{"source IPv6", values("source-ip", "2001:db8::/32"), &base, false},
+		{"regex in a host, whatever the case", regex("host-header", "", `^app\.(example|test)\.com$`), &base, true},
+		{"regex in a path, case counts", regex("path-pattern", "", `cat\.png$`), &base, false},
+		{"regex anywhere in a path", regex("path-pattern", "", `/x`, `g/C.t`), &base, true},
+		{"regex in a header, whatever the case", regex("http-header", "X-Canary", `^yes-\w+$`), &base, true},
+		{"regex in a header that is not there", regex("http-header", "X-None", `.*`), &base, false},
 		{"control characters take no part", values("path-pattern", "/ab"), with(func(r *request) { r.path = "/a\x01b\x7f" }), true},
 		{"control characters in a pattern are no wildcards", values("path-pattern", "/\x01"), with(func(r *request) { r.path = "/ab" }), false},
 	} {
@@ -72,7 +80,9 @@ func TestConditions(t *testing.T) {
 }
 
 func TestConditionErrors(t *testing.T) {
-	for _, c := range []Condition{{Field: "source-ip", Values: []string{"10.0.0.0"}}, {Field: "cookie"}} {
+	for _, c := range []Condition{{Field: "source-ip", Values: []string{"10.0.0.0"}}, {Field: "cookie"}, {Field: "source-ip", Regex: []string{"x"}},
+		{Field: "path-pattern", Regex: []string{"("}}, {Field: "path-pattern", Regex: []string{`\p{L}`}}, {Field: "host-header", Regex: []string{`(?=x)`}},
+	} {
 		if _, err := compileCondition(c); err == nil {
 			t.Errorf("%v: no error", c)
 		}

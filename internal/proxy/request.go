@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// request is the head of a client's request. It never changes once it is read.
+// request is the head of a client's request. It never changes once it is read and judged.
 type request struct {
 	method  string
 	target  string // as sent: origin form, absolute form or *
@@ -23,6 +23,42 @@ type request struct {
 	// ambiguous is set when another parser might see other borders in this request (class Ambiguous of ELB
 	// "Desync mitigation mode"): it is served, then both connections are closed.
 	ambiguous bool
+	odd       bool // the version is one that nobody defined
+	rehosted  bool // host is not the client's
+}
+
+// judge applies the mode that the load balancer is in. Severe requests are refused by then, in mode monitor too: what
+// their borders would be is not documented.
+func (r *request) judge(mode DesyncMode) error {
+	switch mode {
+	case DesyncMonitor:
+		r.ambiguous = false
+	case DesyncStrictest:
+		if r.ambiguous || r.irregular() {
+			return refusal(400)
+		}
+	}
+	return nil
+}
+
+// irregular says whether a request of class Acceptable does not comply with the RFCs: GetHeadZeroContentLength,
+// NonCompliantHeader, NonCompliantVersion, SpaceInUri.
+func (r *request) irregular() bool {
+	if r.odd || strings.Contains(r.target, " ") {
+		return true
+	}
+	for i := range r.fields {
+		f := &r.fields[i]
+		if !isToken(f.name) || (r.method == "GET" || r.method == "HEAD") && strings.EqualFold(f.name, "Content-Length") {
+			return true
+		}
+		for j := 0; j < len(f.value); j++ {
+			if c := f.value[j]; c >= 0x7f || c < ' ' && c != '\t' {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // refusal is why the load balancer answers a request by itself: its status.
@@ -121,7 +157,7 @@ func (r *request) requestLine(line string) error {
 		case version == "HTTP/1.0":
 			r.version = 10
 		case len(version) == 8 && strings.HasPrefix(version, "HTTP/1.") && version[7] >= '1' && version[7] <= '9':
-			r.version = 11
+			r.version, r.odd = 11, version[7] != '1'
 		case len(version) == 8 && version[5] >= '2' && version[5] <= '9' && version[6] == '.':
 			r.version = 11
 			return refusal(505)

@@ -20,6 +20,7 @@ type frontend struct {
 	tlsHeaders  [2]string   // the names for version and cipher suite, or empty
 	responses   fields      // set in every answer
 	counts      *counts
+	desync      DesyncMode
 	rules       []route
 	fallback    action
 }
@@ -30,12 +31,13 @@ type route struct {
 	action     action
 }
 
-// action is an Action with its groups found. Exactly one field is set, or none: then there is no target.
+// action is an Action with its groups found. Exactly one of forward, redirect and fixed is set, or none: then there is no target.
 type action struct {
 	forward    []share
 	stickiness time.Duration
 	redirect   *Redirect
 	fixed      *FixedResponse
+	rewrites   *rewrites // of the rule, or nil
 }
 
 // share is one group of a forward action; upTo is the sum of the weights up to and including its own.
@@ -50,7 +52,7 @@ func (s *Server) compileFrontend(lb *LoadBalancer, l *Listener, before *frontend
 	f := &frontend{
 		port: l.Port, dnsName: lb.DNSName, headers: lb.Attributes, listener: l.ID,
 		idleTimeout: orElse(lb.IdleTimeout, 60*time.Second), keepAlive: orElse(lb.ClientKeepAlive, time.Hour),
-		responses: l.Attributes.responses(), counts: s.countsOf(lb.ID),
+		responses: l.Attributes.responses(), counts: s.countsOf(lb.ID), desync: lb.DesyncMode,
 	}
 	var errs []error
 	var err error
@@ -93,6 +95,10 @@ func compileRule(r *Rule, groups map[TargetGroupID]*group) (*route, error) {
 	}
 	var err error
 	rule.action, err = compileAction(r.Action, groups)
+	var trouble error
+	if rule.action.rewrites, trouble = compileRewrites(r.Transforms); trouble != nil {
+		return nil, errors.Join(err, trouble) // rather no rule than one that sends what was not meant
+	}
 	return &rule, err
 }
 

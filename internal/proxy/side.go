@@ -113,6 +113,13 @@ func (c *side) handle(r *request, a *arrival) bool {
 	case to.redirect != nil:
 		return c.answer(r, a, redirect(to.redirect, r, a))
 	default:
+		if to.rewrites != nil {
+			rewritten, ok := to.rewrites.apply(r)
+			if !ok {
+				return c.answer(r, a, page(500))
+			}
+			r = rewritten
+		}
 		g := c.server.group(to, r, a)
 		if g == nil {
 			return c.answer(r, a, page(503))

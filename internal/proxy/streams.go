@@ -170,6 +170,9 @@ func (h *streams) ServeHTTP(w http.ResponseWriter, from *http.Request) {
 	defer s.end()
 	a := c.arrival(front)
 	r, err := streamRequest(from)
+	if err == nil {
+		err = r.judge(front.desync)
+	}
 	var status refusal
 	if errors.As(err, &status) {
 		s.answer(r, a, page(int(status)))

@@ -36,6 +36,10 @@ type target struct {
 	inflight atomic.Int64
 	leaving  atomic.Bool // draining: no new requests
 
+	// Guarded by Server.mu.
+	slowFrom time.Time // when slow start began; zero when it is not in it
+	exempt   bool      // it does not start slowly when it first becomes healthy
+
 	mu        sync.Mutex
 	idle      []*targetConn // the one that has been idle longest comes first, and is used next
 	active    map[*targetConn]struct{}
