@@ -71,15 +71,15 @@ func (w *bodyWriter) add(n int) {
 
 // end writes what follows a chunked body.
 func (w *bodyWriter) end(trailers fields) error {
+	if w.trailers != nil {
+		trailers = w.trailers()
+	}
 	if to, ok := w.to.(finisher); ok {
 		w.began = true
 		return to.finish(w.buf[:w.used], trailers)
 	}
 	if !w.chunked {
 		return w.flush()
-	}
-	if w.trailers != nil {
-		trailers = w.trailers()
 	}
 	b := w.buf[:w.used]
 	b = append(b, "0\r\n"...)

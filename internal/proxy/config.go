@@ -182,7 +182,8 @@ type FixedResponse struct {
 // TargetGroup is a set of targets with one health check. It is checked only while some load balancer refers to it.
 type TargetGroup struct {
 	ID                  TargetGroupID
-	Protocol            string        // HTTP or HTTPS
+	Protocol            string // HTTP or HTTPS
+	ProtocolVersion     ProtocolVersion
 	DeregistrationDelay time.Duration // deregistration_delay.timeout_seconds
 	Algorithm           string        // load_balancing.algorithm.type: round_robin (also when empty), least_outstanding_requests, weighted_random
 	SlowStart           time.Duration // slow_start.duration_seconds, 30 s to 15 minutes; 0 is off. With round_robin only
@@ -190,6 +191,18 @@ type TargetGroup struct {
 	HealthCheck         HealthCheck
 	Targets             []Target
 }
+
+// ProtocolVersion is what targets speak (ELB "Target groups for your Application Load Balancers", Protocol version).
+// Requests that they cannot take are answered with 464. A group keeps the one it began with.
+type ProtocolVersion string
+
+// The protocol versions; the empty string means HTTP1. With HTTP and HTTP2 or GRPC, targets speak HTTP/2 with prior
+// knowledge.
+const (
+	HTTP1 ProtocolVersion = "HTTP1"
+	HTTP2 ProtocolVersion = "HTTP2"
+	GRPC  ProtocolVersion = "GRPC"
+)
 
 // Stickiness is how clients stay with a target (ELB "Sticky sessions for your Application Load Balancer").
 type Stickiness struct {
@@ -217,7 +230,7 @@ type HealthCheck struct {
 	Timeout            time.Duration
 	HealthyThreshold   int
 	UnhealthyThreshold int
-	Matcher            string // "200", "200,202", "200-299"
+	Matcher            string // "200", "200,202", "200-299"; of a GRPC group it is gRPC codes, 12 when empty
 }
 
 // Target is one registered target. ID and Port together are its identity within the group, as in ELBv2.

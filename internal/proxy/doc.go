@@ -35,6 +35,9 @@
 //     only, as conditions see it. A rule with an expression that is not understood never matches.
 //   - Severe requests are 400 in desync mode monitor too, since nobody says where they would end.
 //   - Stickiness cookies are set in answers of targets only. Their key turns every day, and follows from a secret.
+//   - Targets of HTTP/2 and gRPC are spoken to by net/http (relay.go), in both directions at once, with fields in lower case
+//     but for the load balancer's own. Our own answers to gRPC calls are pages too: clients make codes of the status.
+//     A failed request is not sent again but where net/http knows that the target did not see it.
 //   - Trailers and 1xx answers (but 100) pass, CONNECT is 400, percent-encoding is not decoded for matching.
 //
 // The package knows nothing of the AWS wire protocols, of Kubernetes or of the controller. What the semantics are is

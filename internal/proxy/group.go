@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
@@ -25,6 +26,7 @@ type group struct {
 
 // choice is the targets that may get a request now, and how one is picked (load_balancing.algorithm.type).
 type choice struct {
+	version   ProtocolVersion
 	algorithm string
 	sticky    Stickiness
 	targets   []*target
@@ -32,6 +34,14 @@ type choice struct {
 	slow     []time.Time
 	slowTime time.Duration
 	clock    Clock
+}
+
+// version is what the group's targets speak.
+func (g *group) version() ProtocolVersion {
+	if c := g.choice.Load(); c != nil {
+		return c.version
+	}
+	return HTTP1
 }
 
 // acquire picks a target and counts the request that goes there; nil when there is none.
@@ -99,7 +109,7 @@ func (t *target) release() { t.inflight.Add(-1) }
 
 // choose publishes which targets get requests: the healthy ones; all when there is none (fail open). Server.mu is held.
 func (g *group) choose() {
-	c := &choice{algorithm: g.config.Algorithm, sticky: g.config.Stickiness}
+	c := &choice{version: g.config.ProtocolVersion, algorithm: g.config.Algorithm, sticky: g.config.Stickiness}
 	for _, t := range g.targets {
 		if t.health.state == healthy || t.health.state == unavailable {
 			c.targets = append(c.targets, t)
@@ -177,7 +187,11 @@ func (s *Server) updateGroup(g *group, config TargetGroup, used bool) error {
 	begins := g.targets == nil
 	g.config, g.used = config, used
 	var err error
-	g.matcher, err = parseMatcher(config.HealthCheck.Matcher)
+	success := "200"
+	if config.ProtocolVersion == GRPC {
+		success = "12"
+	}
+	g.matcher, err = parseMatcher(orElse(config.HealthCheck.Matcher, success))
 	recheck := begins || before.HealthCheck != config.HealthCheck
 	if begins {
 		g.targets = map[TargetKey]*target{}
@@ -231,6 +245,10 @@ func (s *Server) register(g *group, c Target) {
 	t := &target{
 		server: s, group: g, key: key, address: netAddrPort(c), tls: g.config.Protocol == "HTTPS",
 		active: map[*targetConn]struct{}{},
+	}
+	if v := g.config.ProtocolVersion; v == HTTP2 || v == GRPC {
+		t.streams = t.speaker()
+		t.ended, t.end = context.WithCancel(context.Background())
 	}
 	t.exempt = !g.settled(t)
 	g.targets[key] = t

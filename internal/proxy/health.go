@@ -115,7 +115,7 @@ func (s *Server) startCheck(t *target) {
 	}
 	p := probe{
 		HealthCheck: t.group.config.HealthCheck, matcher: t.group.matcher, address: t.checkAddress(),
-		clock: s.clock, dial: s.dial,
+		version: t.group.config.ProtocolVersion, clock: s.clock, dial: s.dial,
 	}
 	h := &t.health
 	if h.state == initial {
@@ -175,6 +175,7 @@ type probe struct {
 	HealthCheck
 	matcher matcherCodes
 	address netip.AddrPort
+	version ProtocolVersion
 	clock   Clock
 	dial    dialFunc
 }
@@ -185,7 +186,11 @@ func (p *probe) run(ctx context.Context) verdict {
 	defer cancel(nil)
 	stop := p.clock.AfterFunc(orElse(p.Timeout, 5*time.Second), func() { cancel(context.DeadlineExceeded) })
 	defer stop()
-	status, err := p.get(ctx)
+	ask := p.get
+	if p.version == HTTP2 || p.version == GRPC {
+		ask = p.check
+	}
+	status, err := ask(ctx)
 	switch {
 	case err == nil && p.matcher.has(status):
 		return verdict{}
@@ -245,10 +250,10 @@ func (m matcherCodes) has(status int) bool {
 	return false
 }
 
-// parseMatcher reads "200", "200,202" or "200-299"; the empty string means 200.
+// parseMatcher reads "200", "200,202" or "200-299".
 func parseMatcher(s string) (matcherCodes, error) {
 	var out matcherCodes
-	for part := range strings.SplitSeq(orElse(s, "200"), ",") {
+	for part := range strings.SplitSeq(s, ",") {
 		from, to, isRange := strings.Cut(strings.TrimSpace(part), "-")
 		if !isRange {
 			to = from

@@ -124,7 +124,7 @@ func (c *side) handle(r *request, a *arrival) bool {
 		if g == nil {
 			return c.answer(r, a, page(503))
 		}
-		if r.isGRPC() { // ELB "Target groups", Protocol version: targets of HTTP/1.1 cannot serve it
+		if !g.version().serves(r) {
 			return c.answer(r, a, page(464))
 		}
 		t := c.server.target(g, r, a)
@@ -132,6 +132,9 @@ func (c *side) handle(r *request, a *arrival) bool {
 			return c.answer(r, a, page(503))
 		}
 		defer t.release()
+		if stream, ok := c.voice.(*stream); ok && t.streams != nil {
+			return stream.relay(r, a, t)
+		}
 		return c.forward(r, a, t)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
@@ -32,6 +33,10 @@ type target struct {
 	key     TargetKey
 	address netip.AddrPort
 	tls     bool
+	// streams speaks to a target of HTTP/2, and is nil for others. What runs there ends with ended.
+	streams *http.Transport
+	ended   context.Context
+	end     context.CancelFunc
 
 	inflight atomic.Int64
 	leaving  atomic.Bool // draining: no new requests
@@ -236,6 +241,9 @@ func (t *target) pooling(on bool) {
 	for _, c := range idle {
 		closeQuietly(c.Conn)
 	}
+	if !on && t.streams != nil {
+		t.streams.CloseIdleConnections()
+	}
 }
 
 // cut ends whatever still runs, for good.
@@ -244,6 +252,9 @@ func (t *target) cut() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.over = true
+	if t.streams != nil {
+		t.end()
+	}
 	for c := range t.active {
 		closeQuietly(c.tcp) // its user closes the rest
 	}
