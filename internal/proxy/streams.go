@@ -40,7 +40,7 @@ func (c *clientConn) serveStreams() {
 	closed := make(chan struct{})
 	h.base = &http.Server{
 		Handler: h, Protocols: new(http.Protocols),
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, PermitProhibitedCipherSuites: true},
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReadFrameSize: 16 << 10, PermitProhibitedCipherSuites: true},
 		// net/http adds some for what a field costs itself. Above that it answers 431; up to it, the answers are ours.
 		MaxHeaderBytes: 2 * maxRequestHeader,
 		ErrorLog:       slog.NewLogLogger(c.server.log.Handler(), slog.LevelDebug),
