@@ -59,7 +59,10 @@ func (v ProtocolVersion) serves(r *request) bool {
 func (s *stream) relay(r *request, a *arrival, t *target) bool {
 	ctx, cancel := context.WithCancel(s.from.Context())
 	defer cancel()
-	defer context.AfterFunc(t.ended, cancel)()
+	defer context.AfterFunc(t.ended, func() {
+		cancel()
+		s.hush(true) // net/http does not see that the context is done while it reads a request's body
+	})()
 	s.dials(cancel)
 	defer s.dials(nil)
 	if s.isKilled() || s.expired.Load() {
@@ -149,13 +152,16 @@ func (s *stream) onward(ctx context.Context, r *request, a *arrival, t *target) 
 	}
 	out.URL.Opaque, out.URL.RawQuery, out.URL.ForceQuery = path, query, found && query == ""
 	if out.ContentLength != 0 {
-		out.Body = io.NopCloser(onlyReader{s})
+		out.Body = streamBody{s}
 	}
 	return out.WithContext(ctx)
 }
 
-// onlyReader hides what else a stream can do.
-type onlyReader struct{ io.Reader }
+// streamBody is what a client sends on a stream. Close wakes who reads it.
+type streamBody struct{ s *stream }
+
+func (b streamBody) Read(p []byte) (int, error) { return b.s.Read(p) }
+func (b streamBody) Close() error               { b.s.hush(true); return nil }
 
 // touching keeps a watchdog quiet while something is read.
 type touching struct {

@@ -1,22 +1,13 @@
 package proxy
 
 import (
-	"context"
 	"crypto/tls"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/health"
-	"google.golang.org/grpc/health/grpc_health_v1"
-	grpcstatus "google.golang.org/grpc/status"
 )
 
 // h2Target is a target that speaks HTTP/2 without TLS.
@@ -30,65 +21,100 @@ func h2Target(t testing.TB, id string, handler http.HandlerFunc) Target {
 	return targetAt(t, id, server.Listener)
 }
 
-// grpcTarget is a real gRPC server.
-func grpcTarget(t testing.TB) (Target, *health.Server) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, state := grpc.NewServer(), health.NewServer()
-	grpc_health_v1.RegisterHealthServer(server, state)
-	done := make(chan struct{})
-	go func() { defer close(done); _ = server.Serve(l) }()
-	t.Cleanup(func() { server.Stop(); <-done })
-	return targetAt(t, "grpc", l), state
-}
-
-// A gRPC client and server with the load balancer between them: unary and streaming calls, codes, and health checks.
+// A gRPC call through the load balancer: messages flow in both directions at once, the code comes as a trailer, or with
+// the head; health checks are calls too.
 func TestGRPC(t *testing.T) {
 	r := newRig(t, Options{})
-	target, state := grpcTarget(t)
-	g := r.forwardTo(target)
-	g.ProtocolVersion, g.HealthCheck.Matcher, g.HealthCheck.Path = GRPC, "", ""
+	checks := make(chan *http.Request, 8)
+	g := r.forwardTo(h2Target(t, "grpc", func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", "application/grpc")
+		switch {
+		case req.URL.Path == "/AWS.ALB/healthcheck":
+			checks <- req
+			w.Header().Set("Grpc-Status", "12")
+		case req.Header.Get("Te") != "trailers" || req.Header.Get("Content-Type") != "application/grpc+proto":
+			w.Header().Set("Grpc-Status", "13")
+		default:
+			echoBody(w, req)
+			w.Header().Set(http.TrailerPrefix+"Grpc-Status", "5")
+		}
+	}))
+	g.ProtocolVersion, g.HealthCheck.Matcher, g.HealthCheck.Path, g.DeregistrationDelay = GRPC, "", "", time.Millisecond
 	r.checked()
 	r.https()
 	r.apply()
-	// The server does not know /AWS.ALB/healthcheck, which is code 12, which is success.
+	if check := receive(t, checks, "a health check"); check.Method != http.MethodPost || check.Header.Get("Content-Type") != "application/grpc" {
+		t.Error(check.Method, check.Header)
+	}
 	eventually(t, "the target is healthy", func() bool { return r.states("group") == "grpc healthy" })
-	conn, err := grpc.NewClient("passthrough:///"+r.at, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{InsecureSkipVerify: true})))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	client := grpc_health_v1.NewHealthClient(conn)
-	if got, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{}); err != nil || got.Status != grpc_health_v1.HealthCheckResponse_SERVING {
-		t.Fatal(got, err)
-	}
-	if _, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: "none"}); grpcstatus.Code(err) != codes.NotFound {
-		t.Error(err)
-	}
-	watch, err := client.Watch(ctx, &grpc_health_v1.HealthCheckRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []grpc_health_v1.HealthCheckResponse_ServingStatus{grpc_health_v1.HealthCheckResponse_SERVING, grpc_health_v1.HealthCheckResponse_NOT_SERVING} {
-		got, err := watch.Recv()
-		if err != nil || got.Status != want {
-			t.Fatal(got, err)
+	c := r.browser()
+	call := func(body io.Reader, contentType string) heard {
+		req, err := http.NewRequest(http.MethodPost, "https://"+r.at+"/pkg.Service/Method", body)
+		if err != nil {
+			t.Fatal(err)
 		}
-		state.SetServingStatus("", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
+		req.Header.Set("Content-Type", contentType)
+		req.Header.Set("Te", "trailers")
+		resp, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = resp.Body.Close() })
+		return heard{Response: resp}
 	}
-	// The stream is cut when the deregistration delay is over.
-	g.Targets, g.DeregistrationDelay = nil, time.Millisecond
+	from, to := io.Pipe()
+	resp := call(from, "application/grpc+proto")
+	conversation(t, to, resp.Body)
+	_ = to.Close()
+	if rest, err := io.ReadAll(resp.Body); len(rest) > 0 || err != nil || resp.Trailer.Get("Grpc-Status") != "5" {
+		t.Error(rest, err, resp.Trailer)
+	}
+	if resp := call(nil, "application/grpc"); resp.Header.Get("Grpc-Status") != "13" {
+		t.Error(resp.Header)
+	}
+	if got, err := r.do(c, "GET", "/", nil); err != nil || got.StatusCode != 464 {
+		t.Error(got, err)
+	}
+	// A call is cut when the deregistration delay is over, and there is no target any more.
+	from, to = io.Pipe()
+	resp = call(from, "application/grpc+proto")
+	conversation(t, to, resp.Body)
+	g.Targets = nil
 	r.apply()
-	if _, err := watch.Recv(); err == nil {
-		t.Error("the stream goes on")
+	if _, err := io.ReadAll(resp.Body); err == nil {
+		t.Error("the call goes on")
 	}
-	if _, err := client.Check(ctx, &grpc_health_v1.HealthCheckRequest{}); grpcstatus.Code(err) != codes.Unavailable {
-		t.Error(err) // 503
+	_ = to.Close()
+	if resp := call(nil, "application/grpc"); resp.StatusCode != http.StatusServiceUnavailable {
+		t.Error(resp.Status)
+	}
+}
+
+// echoBody answers with the request's body, piece by piece.
+func echoBody(w http.ResponseWriter, req *http.Request) {
+	for b := make([]byte, 16); ; {
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			return
+		}
+		n, err := req.Body.Read(b)
+		_, _ = w.Write(b[:n])
+		if err != nil {
+			return
+		}
+	}
+}
+
+// conversation has pieces echoed while the request goes on.
+func conversation(t testing.TB, to io.Writer, from io.Reader) {
+	t.Helper()
+	b := make([]byte, 4)
+	for range 3 {
+		if _, err := io.WriteString(to, "ping"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(from, b); err != nil || string(b) != "ping" {
+			t.Fatal(string(b), err)
+		}
 	}
 }
 
@@ -107,16 +133,7 @@ func TestHTTP2Targets(t *testing.T) {
 		heads <- req
 		w.Header().Set("X-Answer", "1")
 		w.WriteHeader(http.StatusCreated)
-		for b := make([]byte, 16); ; {
-			if err := http.NewResponseController(w).Flush(); err != nil {
-				return
-			}
-			n, err := req.Body.Read(b)
-			_, _ = w.Write(b[:n])
-			if err != nil {
-				break
-			}
-		}
+		echoBody(w, req)
 		w.Header().Set(http.TrailerPrefix+"X-Sum", "ok")
 	}))
 	g.ProtocolVersion, g.HealthCheck.Path = HTTP2, "/health"
@@ -137,15 +154,7 @@ func TestHTTP2Targets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	b := make([]byte, 4)
-	for range 3 { // the answer comes while the request goes on
-		if _, err := io.WriteString(to, "ping"); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(resp.Body, b); err != nil || string(b) != "ping" {
-			t.Fatal(string(b), err)
-		}
-	}
+	conversation(t, to, resp.Body) // the answer comes while the request goes on
 	_ = to.Close()
 	if rest, err := io.ReadAll(resp.Body); len(rest) > 0 || err != nil || resp.Trailer.Get("X-Sum") != "ok" {
 		t.Error(string(rest), err, resp.Trailer)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -25,6 +26,7 @@ type stream struct {
 	status   int       // of the answer that begins
 	broken   bool      // to be ended by RST_STREAM
 	unhook   func() bool
+	bodyOver sync.Once // closing the request's body
 	answered bool // guarded by mu: the head is on its way
 	done     bool // guarded by mu: w must not be used any more
 }
@@ -241,7 +243,7 @@ func (s *stream) finish(last []byte, trailers fields) error {
 // hush ends the request's body: nobody reads it after that.
 func (s *stream) hush(on bool) {
 	if on {
-		_ = s.from.Body.Close() // never fails
+		s.bodyOver.Do(func() { _ = s.from.Body.Close() }) // never fails
 	}
 }
 
