@@ -27,8 +27,8 @@ type stream struct {
 	broken   bool      // to be ended by RST_STREAM
 	unhook   func() bool
 	bodyOver sync.Once // closing the request's body
-	answered bool // guarded by mu: the head is on its way
-	done     bool // guarded by mu: w must not be used any more
+	answered bool      // guarded by mu: the head is on its way
+	done     bool      // guarded by mu: w must not be used any more
 }
 
 func newStream(h *streams, w http.ResponseWriter, from *http.Request, front *frontend) *stream {
