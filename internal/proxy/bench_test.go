@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,7 +19,7 @@ func BenchmarkRequest(b *testing.B) {
 		r := newRig(b, Options{})
 		r.forwardTo(target)
 		r.apply()
-		ask(b, "http://"+r.at)
+		ask(b, "http://"+r.at, &http.Transport{})
 	})
 	b.Run("reverseproxy", func(b *testing.B) {
 		to, err := url.Parse(direct)
@@ -30,14 +31,42 @@ func BenchmarkRequest(b *testing.B) {
 			Transport: &http.Transport{MaxIdleConnsPerHost: maxIdle},
 		})
 		defer proxy.Close()
-		ask(b, proxy.URL)
+		ask(b, proxy.URL, &http.Transport{})
 	})
-	b.Run("direct", func(b *testing.B) { ask(b, direct) })
+	b.Run("direct", func(b *testing.B) { ask(b, direct, &http.Transport{}) })
 }
 
-func ask(b *testing.B, at string) {
+// BenchmarkStream is the same over TLS and HTTP/2.
+func BenchmarkStream(b *testing.B) {
+	target := httpTarget(b, "a", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
+	browser := func() *http.Transport {
+		return &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	}
+	b.Run("sluice", func(b *testing.B) {
+		r := newRig(b, Options{})
+		r.forwardTo(target)
+		r.https()
+		r.apply()
+		ask(b, "https://"+r.at, browser())
+	})
+	b.Run("reverseproxy", func(b *testing.B) {
+		to, err := url.Parse("http://" + netAddrPort(target).String())
+		if err != nil {
+			b.Fatal(err)
+		}
+		proxy := httptest.NewUnstartedServer(&httputil.ReverseProxy{
+			Rewrite:   func(p *httputil.ProxyRequest) { p.SetURL(to); p.SetXForwarded() },
+			Transport: &http.Transport{MaxIdleConnsPerHost: maxIdle},
+		})
+		proxy.EnableHTTP2 = true
+		proxy.StartTLS()
+		defer proxy.Close()
+		ask(b, proxy.URL, browser())
+	})
+}
+
+func ask(b *testing.B, at string, transport *http.Transport) {
 	b.Helper()
-	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	b.ReportAllocs()
 	for b.Loop() {
