@@ -84,10 +84,14 @@ func extraConfig(a types.Action) string {
 
 func (x *tx) normalForward(b loadBalancer, a types.Action) (types.Action, error) {
 	var tuples []types.TargetGroupTuple
+	sticky := &types.TargetGroupStickinessConfig{Enabled: ptr(false)}
 	if a.ForwardConfig != nil {
 		tuples = slices.Clone(a.ForwardConfig.TargetGroups)
 		if s := a.ForwardConfig.TargetGroupStickinessConfig; s != nil && val(s.Enabled) {
-			return a, notServed("Target group stickiness")
+			if d := val(s.DurationSeconds); d < 1 || d > 604800 {
+				return a, invalid("DurationSeconds '%d' of the target group stickiness must be between 1 and 604800", d)
+			}
+			sticky = s
 		}
 	}
 	switch {
@@ -132,7 +136,7 @@ func (x *tx) normalForward(b loadBalancer, a types.Action) (types.Action, error)
 		a.TargetGroupArn = tuples[0].TargetGroupArn
 	}
 	a.ForwardConfig = &types.ForwardActionConfig{
-		TargetGroups: tuples, TargetGroupStickinessConfig: &types.TargetGroupStickinessConfig{Enabled: ptr(false)},
+		TargetGroups: tuples, TargetGroupStickinessConfig: sticky,
 	}
 	return a, nil
 }

@@ -50,7 +50,7 @@ var balancerAttributes = map[string]attribute{
 	"zonal_shift.config.enabled":                               {"false", boolean, true},
 	"idle_timeout.timeout_seconds":                             {"60", between(1, 4000), false},
 	"client_keep_alive.seconds":                                {"3600", between(60, 604800), false},
-	"routing.http.desync_mitigation_mode":                      {"defensive", oneOf("monitor", "defensive", "strictest"), true},
+	"routing.http.desync_mitigation_mode":                      {"defensive", oneOf("monitor", "defensive", "strictest"), false},
 	"routing.http.drop_invalid_header_fields.enabled":          {"false", boolean, false},
 	"routing.http.preserve_host_header.enabled":                {"false", boolean, false},
 	"routing.http.x_amzn_tls_version_and_cipher_suite.enabled": {"false", boolean, false}, // there is no TLS to tell of
@@ -76,14 +76,14 @@ const noThreshold = "off"
 // groupAttributes are those of target groups of type instance and ip with an HTTP protocol.
 var groupAttributes = map[string]attribute{
 	"deregistration_delay.timeout_seconds":                                           {"300", between(0, 3600), false},
-	"stickiness.enabled":                                                             {"false", boolean, true},
+	"stickiness.enabled":                                                             {"false", boolean, false},
 	"stickiness.type":                                                                {"lb_cookie", oneOf("lb_cookie", "app_cookie"), false},
 	"stickiness.lb_cookie.duration_seconds":                                          {"86400", between(1, 604800), false},
 	"stickiness.app_cookie.duration_seconds":                                         {"86400", between(1, 604800), false},
 	"stickiness.app_cookie.cookie_name":                                              {"", cookieName, false},
 	"load_balancing.algorithm.type":                                                  {"round_robin", oneOf("round_robin", "least_outstanding_requests", "weighted_random"), false},
 	"load_balancing.algorithm.anomaly_mitigation":                                    {"off", oneOf("on", "off"), true},
-	"slow_start.duration_seconds":                                                    {"0", slowStart, true},
+	"slow_start.duration_seconds":                                                    {"0", slowStart, false},
 	"load_balancing.cross_zone.enabled":                                              {"use_load_balancer_configuration", oneOf("true", "false", "use_load_balancer_configuration"), true},
 	"target_group_health.dns_failover.minimum_healthy_targets.count":                 {"1", countOrOff, true},
 	"target_group_health.dns_failover.minimum_healthy_targets.percentage":            {noThreshold, percentOrOff, true},
@@ -114,16 +114,16 @@ func percentOrOff(v string) bool { return v == noThreshold || between(1, 100)(v)
 // listenerAttributes are those of an HTTP listener of an Application Load Balancer.
 var listenerAttributes = map[string]attribute{
 	"routing.http.response.server.enabled":                                {"true", boolean, false},
-	"routing.http.response.strict_transport_security.header_value":        {"", anyText, true},
-	"routing.http.response.access_control_allow_origin.header_value":      {"", anyText, true},
-	"routing.http.response.access_control_allow_methods.header_value":     {"", anyText, true},
-	"routing.http.response.access_control_allow_headers.header_value":     {"", anyText, true},
-	"routing.http.response.access_control_allow_credentials.header_value": {"", anyText, true},
-	"routing.http.response.access_control_expose_headers.header_value":    {"", anyText, true},
-	"routing.http.response.access_control_max_age.header_value":           {"", anyText, true},
-	"routing.http.response.content_security_policy.header_value":          {"", anyText, true},
-	"routing.http.response.x_content_type_options.header_value":           {"", anyText, true},
-	"routing.http.response.x_frame_options.header_value":                  {"", anyText, true},
+	"routing.http.response.strict_transport_security.header_value":        {"", anyText, false},
+	"routing.http.response.access_control_allow_origin.header_value":      {"", anyText, false},
+	"routing.http.response.access_control_allow_methods.header_value":     {"", anyText, false},
+	"routing.http.response.access_control_allow_headers.header_value":     {"", anyText, false},
+	"routing.http.response.access_control_allow_credentials.header_value": {"", anyText, false},
+	"routing.http.response.access_control_expose_headers.header_value":    {"", anyText, false},
+	"routing.http.response.access_control_max_age.header_value":           {"", anyText, false},
+	"routing.http.response.content_security_policy.header_value":          {"", anyText, false},
+	"routing.http.response.x_content_type_options.header_value":           {"", anyText, false},
+	"routing.http.response.x_frame_options.header_value":                  {"", anyText, false},
 }
 
 var foreignListenerAttributes = []string{
@@ -236,8 +236,26 @@ func (x *tx) modifyTargetGroupAttributes(in *elb.ModifyTargetGroupAttributesInpu
 	if err != nil {
 		return nil, err
 	}
+	if err := agree(g.Attributes); err != nil {
+		return nil, err
+	}
 	x.state.targetGroups.put(x, g.arn(), g)
 	return &elb.ModifyTargetGroupAttributesOutput{Attributes: listed(g.Attributes, groupAttribute)}, nil
+}
+
+// agree checks attributes of a target group that rule each other out (ELB "Sticky sessions", "Slow start mode").
+func agree(attributes map[string]string) error {
+	sticky := attributes["stickiness.enabled"] == "true"
+	algorithm := attributes["load_balancing.algorithm.type"]
+	switch {
+	case sticky && attributes["stickiness.type"] == "app_cookie" && attributes["stickiness.app_cookie.cookie_name"] == "":
+		return invalid("The attribute 'stickiness.app_cookie.cookie_name' must be specified for stickiness of type 'app_cookie'")
+	case sticky && algorithm == "weighted_random":
+		return conflicting("Stickiness is not supported with the load balancing algorithm 'weighted_random'")
+	case attributes["slow_start.duration_seconds"] != "0" && algorithm != "round_robin":
+		return conflicting("Slow start is not supported with the load balancing algorithm '%s'", algorithm)
+	}
+	return nil
 }
 
 func listenerAttribute(k, v *string) types.ListenerAttribute {

@@ -1,9 +1,14 @@
 package localaws
 
 import (
+	"crypto/rand"
 	"errors"
+	"fmt"
+	"io/fs"
 	"maps"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +25,11 @@ func (s *Server) startPlane() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.plane = s.options.DataPlane; s.plane == nil {
-		s.plane = proxy.New(proxy.Options{Logger: s.log})
+		secret, err := cookieSecret(s.options.DataDir)
+		if err != nil {
+			return err
+		}
+		s.plane = proxy.New(proxy.Options{Logger: s.log, CookieSecret: secret})
 	}
 	err := s.plane.Apply(s.planeConfig())
 	for text := range s.note(err) {
@@ -131,11 +140,14 @@ func planeBalancer(b loadBalancer, listeners []listener, rules map[string][]plan
 		ID: proxy.LoadBalancerID(b.arn()), DNSName: *b.Wire.DNSName, Address: b.Address,
 		IdleTimeout:     seconds(b.Attributes["idle_timeout.timeout_seconds"]),
 		ClientKeepAlive: seconds(b.Attributes["client_keep_alive.seconds"]),
+		DesyncMode:      proxy.DesyncMode(b.Attributes["routing.http.desync_mitigation_mode"]),
 		Attributes: proxy.HeaderAttributes{
 			XForwardedFor:           proxy.XForwardedForMode(b.Attributes["routing.http.xff_header_processing.mode"]),
 			XForwardedForClientPort: b.Attributes["routing.http.xff_client_port.enabled"] == "true",
 			PreserveHost:            b.Attributes["routing.http.preserve_host_header.enabled"] == "true",
 			DropInvalidHeaders:      b.Attributes["routing.http.drop_invalid_header_fields.enabled"] == "true",
+
+			TLSVersionAndCipherSuite: b.Attributes["routing.http.x_amzn_tls_version_and_cipher_suite.enabled"] == "true",
 		},
 	}
 	hidden := 0
@@ -144,7 +156,10 @@ func planeBalancer(b loadBalancer, listeners []listener, rules map[string][]plan
 			hidden++
 		}
 		arn := *l.Wire.ListenerArn
-		p := proxy.Listener{ID: proxy.ListenerID(arn), Port: uint16(*l.Wire.Port), Default: planeAction(l.Wire.DefaultActions)}
+		p := proxy.Listener{
+			ID: proxy.ListenerID(arn), Port: uint16(*l.Wire.Port), Default: planeAction(l.Wire.DefaultActions),
+			Attributes: planeHeaders(l.Attributes),
+		}
 		tried := rules[arn]
 		slices.SortFunc(tried, func(a, b planeRuleAt) int { return int(a.priority) - int(b.priority) })
 		for _, r := range tried {
@@ -154,6 +169,23 @@ func planeBalancer(b loadBalancer, listeners []listener, rules map[string][]plan
 	}
 	out.Attributes.HideLoadBalancerInServer = hidden > 0 && hidden == len(listeners)
 	return out
+}
+
+// planeHeaders are the headers that a listener gives to answers.
+func planeHeaders(attributes map[string]string) proxy.ListenerAttributes {
+	value := func(name string) string { return attributes["routing.http.response."+name+".header_value"] }
+	return proxy.ListenerAttributes{
+		StrictTransportSecurity:       value("strict_transport_security"),
+		AccessControlAllowOrigin:      value("access_control_allow_origin"),
+		AccessControlAllowMethods:     value("access_control_allow_methods"),
+		AccessControlAllowHeaders:     value("access_control_allow_headers"),
+		AccessControlAllowCredentials: value("access_control_allow_credentials"),
+		AccessControlExposeHeaders:    value("access_control_expose_headers"),
+		AccessControlMaxAge:           value("access_control_max_age"),
+		ContentSecurityPolicy:         value("content_security_policy"),
+		XContentTypeOptions:           value("x_content_type_options"),
+		XFrameOptions:                 value("x_frame_options"),
+	}
 }
 
 func planeRule(r rule) proxy.Rule {
@@ -200,6 +232,9 @@ func planeAction(actions []types.Action) proxy.Action {
 			ID: proxy.TargetGroupID(*t.TargetGroupArn), Weight: int(*t.Weight),
 		})
 	}
+	if s := a.ForwardConfig.TargetGroupStickinessConfig; s != nil && val(s.Enabled) {
+		forward.Stickiness = time.Duration(val(s.DurationSeconds)) * time.Second
+	}
 	return proxy.Action{Forward: forward}
 }
 
@@ -209,6 +244,8 @@ func (s *Server) planeGroup(g targetGroup) proxy.TargetGroup {
 		ID: proxy.TargetGroupID(g.arn()), Protocol: string(w.Protocol),
 		DeregistrationDelay: seconds(g.Attributes["deregistration_delay.timeout_seconds"]),
 		Algorithm:           g.Attributes["load_balancing.algorithm.type"],
+		SlowStart:           seconds(g.Attributes["slow_start.duration_seconds"]),
+		Stickiness:          planeStickiness(g.Attributes),
 		HealthCheck: proxy.HealthCheck{
 			Disabled: !*w.HealthCheckEnabled, Protocol: string(w.HealthCheckProtocol), Path: *w.HealthCheckPath,
 			Interval:         time.Duration(*w.HealthCheckIntervalSeconds) * time.Second,
@@ -236,6 +273,36 @@ func (s *Server) planeGroup(g targetGroup) proxy.TargetGroup {
 		out.Targets = append(out.Targets, proxy.Target{ID: t.ID, Port: uint16(t.Port), Address: a})
 	}
 	return out
+}
+
+func planeStickiness(attributes map[string]string) proxy.Stickiness {
+	if attributes["stickiness.enabled"] != "true" {
+		return proxy.Stickiness{}
+	}
+	kind := attributes["stickiness.type"]
+	return proxy.Stickiness{
+		Type: proxy.StickinessType(kind), Duration: seconds(attributes["stickiness."+kind+".duration_seconds"]),
+		Cookie: attributes["stickiness.app_cookie.cookie_name"],
+	}
+}
+
+// cookieSecret is what stickiness cookies are encrypted with. It is kept beside the state, so that cookies outlive a
+// restart; without a folder they do not.
+func cookieSecret(dir string) ([]byte, error) {
+	fresh := make([]byte, 32)
+	_, _ = rand.Read(fresh) // never fails
+	if dir == "" {
+		return fresh, nil
+	}
+	path := filepath.Join(dir, "cookies.key")
+	kept, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		kept, err = fresh, os.WriteFile(path, fresh, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("localaws: secret of stickiness cookies: %w", err)
+	}
+	return kept, nil
 }
 
 // seconds reads an attribute that its table has checked.
