@@ -42,7 +42,7 @@ func BenchmarkCompileOne(b *testing.B) {
 	objects := kube.New(cluster(5000))
 	b.ReportAllocs()
 	for b.Loop() {
-		if s := compile.Stack(objects, options, "default/web-42"); s.Held || s.Stack.Empty() {
+		if s := compile.Stack(objects, options, "default/web-42", nil); s.Held || s.Stack.Empty() {
 			b.Fatal(s.Verdicts)
 		}
 	}

@@ -104,7 +104,7 @@ func FuzzSettings(f *testing.F) {
 		ingress := &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{
 			Namespace: "default", Name: "web", Annotations: map[string]string{Prefix + suffix: value},
 		}}
-		settings, verdicts := IngressSettings(ingress, nil, Defaults{Scheme: lb.Internal, TargetType: lb.InstanceTargets})
+		settings, verdicts := IngressSettings(ingress, nil, Defaults{TargetType: lb.InstanceTargets})
 		for _, v := range verdicts {
 			if v.Field == "" || v.Problem == "" || v.Fix == "" {
 				t.Errorf("a verdict must name field, problem and fix: %+v", v)

@@ -151,7 +151,6 @@ func (r *reader) unservedParams(params *elbv2api.IngressClassParams) {
 		stop bool
 	}{
 		{"certificateArn", len(s.CertificateArn) > 0, true},
-		{"group", s.Group != nil, true},
 		{"ipamConfiguration", s.IPAMConfiguration != nil, true},
 		{"listeners", len(s.Listeners) > 0, false},
 		{"loadBalancerAttributes", len(s.LoadBalancerAttributes) > 0, false},

@@ -15,21 +15,40 @@ import (
 
 // Defaults are what holds where nobody says anything; the program's flags set them.
 type Defaults struct {
-	Scheme     lb.Scheme
 	TargetType lb.TargetType
 	Tags       []lb.Tag // on everything; they win over the users' own
 }
 
-// Ingress are the settings of one Ingress about its load balancer and listeners.
+// Ingress are the settings of one Ingress about the load balancer and the listeners that it shares with its group. What
+// nobody gave has no default here: another member may give it.
 type Ingress struct {
-	LoadBalancerName string // empty: generated
-	Scheme           lb.Scheme
-	IPAddressType    lb.IPAddressType
-	Subnets          lb.SubnetSelection
-	InboundCIDRs     []string // canonical and sorted; empty: everywhere
-	Listen           []Listen // sorted by port
-	ListenField      string   // where Listen was written
-	Tags             []lb.Tag // sorted by key
+	Order            int // within the group
+	LoadBalancerName Given[string]
+	Scheme           Given[lb.Scheme]
+	IPAddressType    Given[lb.IPAddressType]
+	Subnets          Given[lb.SubnetSelection]
+	InboundCIDRs     Given[[]string] // canonical and sorted
+	Listen           []Listen        // sorted by port
+	ListenField      string          // where Listen was written
+	Tags             []lb.Tag        // sorted by key
+	TagsAt           Origin          // where they were written; with several places, the Ingress
+}
+
+// Given is a setting that may have been given.
+type Given[T any] struct {
+	Value T
+	At    Origin // zero when nobody gave it
+}
+
+// Set says whether the setting was given.
+func (g Given[T]) Set() bool { return g.At.Object != lb.Object{} }
+
+// Or is the value, or another one when it was not given.
+func (g Given[T]) Or(other T) T {
+	if g.Set() {
+		return g.Value
+	}
+	return other
 }
 
 // TargetGroup are the settings of the target group for one Service port of an Ingress.
@@ -62,41 +81,49 @@ func IngressSettings(ingress *networkingv1.Ingress, params *elbv2api.IngressClas
 	r := newReader(ingressObject(ingress), ingress.Annotations)
 	r.unserved(false)
 	r.unservedParams(params)
-	var class elbv2api.IngressClassParamsSpec
-	if params != nil {
-		class = params.Spec
+	if params == nil {
+		params = &elbv2api.IngressClassParams{}
 	}
+	class := params.Spec
 	s := Ingress{
-		LoadBalancerName: class.LoadBalancerName,
-		Scheme:           defaults.Scheme,
-		IPAddressType:    lb.IPv4,
-		InboundCIDRs:     class.InboundCIDRs,
-		ListenField:      field(listenPorts),
+		Order:        r.number(groupOrder, 0, -1000, 1000),
+		Subnets:      r.subnets(params),
+		InboundCIDRs: r.cidrs(params),
+		Listen:       r.listen(),
+		ListenField:  field(listenPorts),
+		Tags:         merge(r.tags(), classTags(class), defaults.Tags),
+		TagsAt:       Origin{Object: r.layers[0].object, Field: field(tags)},
 	}
-	if s.LoadBalancerName == "" {
+	if class.LoadBalancerName != "" {
+		s.LoadBalancerName = byClass(params, "loadBalancerName", class.LoadBalancerName, class.LoadBalancerName)
+	} else {
 		s.LoadBalancerName = r.loadBalancerName()
 	}
-	switch value, ok := r.enum(scheme); {
-	case class.Scheme != nil:
-		s.Scheme = lb.Scheme(*class.Scheme)
-	case ok:
-		s.Scheme = lb.Scheme(value)
-	}
-	switch value, ok := r.enum(ipAddressType); {
-	case class.IPAddressType != nil:
-		s.IPAddressType = lb.IPAddressType(*class.IPAddressType)
-	case ok:
-		s.IPAddressType = lb.IPAddressType(value)
-	}
-	s.Subnets = r.subnets(params)
-	if len(s.InboundCIDRs) == 0 {
-		s.InboundCIDRs = r.cidrs()
+	if class.Scheme != nil {
+		s.Scheme = byClass(params, "scheme", string(*class.Scheme), lb.Scheme(*class.Scheme))
 	} else {
-		s.InboundCIDRs = r.canonical(Origin{classObject(params), "spec.inboundCIDRs", strings.Join(s.InboundCIDRs, ",")}, s.InboundCIDRs)
+		s.Scheme = enumGiven[lb.Scheme](r, scheme)
 	}
-	s.Listen = r.listen()
-	s.Tags = merge(r.tags(), classTags(class), defaults.Tags)
+	if class.IPAddressType != nil {
+		s.IPAddressType = byClass(params, "ipAddressType", string(*class.IPAddressType), lb.IPAddressType(*class.IPAddressType))
+	} else {
+		s.IPAddressType = enumGiven[lb.IPAddressType](r, ipAddressType)
+	}
 	return s, r.problems
+}
+
+// byClass is a setting that class parameters give.
+func byClass[T any](params *elbv2api.IngressClassParams, name, text string, value T) Given[T] {
+	return Given[T]{Value: value, At: Origin{classObject(params), "spec." + name, text}}
+}
+
+func enumGiven[T ~string](r *reader, k Key) Given[T] {
+	value, ok := r.enum(k)
+	if !ok {
+		return Given[T]{}
+	}
+	_, at, _ := r.text(k)
+	return Given[T]{Value: T(value), At: at}
 }
 
 // TargetGroupSettings reads what Ingress and Service say about a target group: the Service wins, annotation by
@@ -135,10 +162,10 @@ func TargetGroupSettings(ingress *networkingv1.Ingress, service *corev1.Service,
 	return s, append(onService.problems, r.problems...)
 }
 
-func (r *reader) loadBalancerName() string {
+func (r *reader) loadBalancerName() Given[string] {
 	value, at, ok := r.text(loadBalancerName)
 	if !ok {
-		return ""
+		return Given[string]{}
 	}
 	valid := len(value) <= 32 && value != "" && !strings.HasPrefix(value, "-") && !strings.HasSuffix(value, "-") &&
 		!strings.HasPrefix(value, "internal-") && strings.Trim(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == ""
@@ -146,22 +173,23 @@ func (r *reader) loadBalancerName() string {
 		r.refuse(at, "is not a name that a load balancer can have",
 			"Use 1 to 32 letters, digits and hyphens, not beginning with internal- and with no hyphen at either end")
 	}
-	return value
+	return Given[string]{value, at}
 }
 
-func (r *reader) subnets(params *elbv2api.IngressClassParams) lb.SubnetSelection {
-	if params != nil && params.Spec.Subnets != nil {
-		return classSubnets(params)
+func (r *reader) subnets(params *elbv2api.IngressClassParams) Given[lb.SubnetSelection] {
+	if params.Spec.Subnets != nil {
+		selection := classSubnets(params)
+		return byClass(params, "subnets", selection.String(), selection)
 	}
 	value, at, ok := r.text(subnets)
 	if !ok {
-		return lb.SubnetSelection{}
+		return Given[lb.SubnetSelection]{}
 	}
 	list := parseList(value)
 	if len(list) == 0 {
 		r.refuse(at, "names no subnet", "Name subnets by id or Name tag, or remove the annotation for discovery by role tag")
 	}
-	return lb.SubnetSelection{IDsOrNames: list, From: at.Object, Field: at.Field}
+	return Given[lb.SubnetSelection]{lb.SubnetSelection{IDsOrNames: list, From: at.Object, Field: at.Field}, at}
 }
 
 func classSubnets(params *elbv2api.IngressClassParams) lb.SubnetSelection {
@@ -177,12 +205,17 @@ func classSubnets(params *elbv2api.IngressClassParams) lb.SubnetSelection {
 	return out
 }
 
-func (r *reader) cidrs() []string {
+func (r *reader) cidrs(params *elbv2api.IngressClassParams) Given[[]string] {
+	if list := params.Spec.InboundCIDRs; len(list) > 0 {
+		given := byClass(params, "inboundCIDRs", strings.Join(list, ","), list)
+		given.Value = r.canonical(given.At, list)
+		return given
+	}
 	value, at, ok := r.text(inboundCIDRs)
 	if !ok {
-		return nil
+		return Given[[]string]{}
 	}
-	return r.canonical(at, parseList(value))
+	return Given[[]string]{r.canonical(at, parseList(value)), at}
 }
 
 // canonical masks host bits away, as EC2 does when it stores a rule, so that what is wanted compares with what is there.

@@ -73,6 +73,10 @@ func (k Key) Annotation() string { return Prefix + k.Suffix }
 
 // The keys that settings are read from.
 var (
+	groupName = Key{Suffix: "group.name", Type: String, Scope: LoadBalancerScope, Class: "group.name", Support: Served,
+		Doc: "Ingresses with the same name share one load balancer, in all namespaces: 1 to 63 lower-case letters, digits, hyphens and dots."}
+	groupOrder = Key{Suffix: "group.order", Type: Integer, Default: "0", Scope: LoadBalancerScope, Support: Served,
+		Doc: "Place of the Ingress's rules within the group, -1000 to 1000, the lowest first; then by namespace and name."}
 	loadBalancerName = Key{Suffix: "load-balancer-name", Type: String, Default: "generated", Scope: LoadBalancerScope, Class: "loadBalancerName", Support: Served,
 		Doc: "Name of a new load balancer, at most 32 characters. An existing one keeps its name."}
 	scheme = Key{Suffix: "scheme", Type: String, Values: []string{"internal", "internet-facing"}, Default: "internal", Scope: LoadBalancerScope, Class: "scheme", Support: Served,
@@ -113,9 +117,7 @@ var (
 
 // table is every annotation of the reference under Prefix, in the order of the reference page.
 var table = []Key{
-	loadBalancerName, scheme, ipAddressType, subnets, inboundCIDRs, tags,
-	{Suffix: "group.name", Type: String, Scope: LoadBalancerScope, Class: "group.name", Support: Stops, Doc: "Ingresses of one group share a load balancer."},
-	{Suffix: "group.order", Type: Integer, Default: "0", Scope: LoadBalancerScope, Support: Passed, Doc: "Order within the group."},
+	groupName, groupOrder, loadBalancerName, scheme, ipAddressType, subnets, inboundCIDRs, tags,
 	{Suffix: "customer-owned-ipv4-pool", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "Address pool on an Outpost."},
 	{Suffix: "ipam-ipv4-pool-id", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "IPAM pool of public addresses."},
 	{Suffix: "security-groups", Type: List, Scope: LoadBalancerScope, Support: Stops, Doc: "Security groups instead of the managed one."},

@@ -1,8 +1,10 @@
 package compile
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -23,13 +25,28 @@ type classParams = elbv2api.IngressClassParams
 // ownership is what an Ingress's class says.
 type ownership struct {
 	ours     bool
+	stack    lb.StackID // when it is ours
 	params   *classParams
 	verdicts []lb.Verdict
 }
 
-// owner decides whether an Ingress is ours: the class annotation first, then spec.ingressClassName, then the default
-// class. An Ingress that is being deleted is nobody's.
+// owner decides whether an Ingress is ours, and in which stack it is. Verdicts say that it cannot be told.
 func owner(objects *kube.Objects, options Options, ingress *networkingv1.Ingress) ownership {
+	o := classOwner(objects, options, ingress)
+	if !o.ours {
+		return o
+	}
+	group, verdicts := annot.Group(ingress, o.params)
+	if len(verdicts) > 0 {
+		return ownership{verdicts: verdicts}
+	}
+	o.stack = cmp.Or(group, ownStack(ingress))
+	return o
+}
+
+// classOwner decides by the class: the class annotation first, then spec.ingressClassName, then the default class. An
+// Ingress that is being deleted is nobody's.
+func classOwner(objects *kube.Objects, options Options, ingress *networkingv1.Ingress) ownership {
 	if ingress.DeletionTimestamp != nil {
 		return ownership{}
 	}
@@ -117,14 +134,49 @@ func namespaceRefused(objects *kube.Objects, namespace string, selector *metav1.
 	return ""
 }
 
-// stackID is the stack of an Ingress that is in no group.
-func stackID(ingress *networkingv1.Ingress) lb.StackID {
+// ownStack is the stack of an Ingress that is in no group.
+func ownStack(ingress *networkingv1.Ingress) lb.StackID {
 	return lb.StackID(ingress.Namespace + "/" + ingress.Name)
 }
 
-func ingressOf(objects *kube.Objects, id lb.StackID) *networkingv1.Ingress {
-	namespace, name, _ := strings.Cut(string(id), "/")
-	return objects.Ingress(namespace, name)
+// The finalizers that members of stacks carry until their stack has been made real without them.
+const (
+	ownFinalizer         = "ingress.k8s.aws/resources"
+	groupFinalizerPrefix = "group.ingress.k8s.aws/"
+)
+
+// Finalizer is the finalizer that a stack's members carry.
+func Finalizer(id lb.StackID) string {
+	if strings.Contains(string(id), "/") {
+		return ownFinalizer
+	}
+	return groupFinalizerPrefix + string(id)
+}
+
+// FinalizedStacks are the stacks whose finalizers an Ingress carries.
+func FinalizedStacks(ingress *networkingv1.Ingress) []lb.StackID {
+	var ids []lb.StackID
+	for _, f := range ingress.Finalizers {
+		if f == ownFinalizer {
+			ids = append(ids, ownStack(ingress))
+		} else if group, ok := strings.CutPrefix(f, groupFinalizerPrefix); ok {
+			ids = append(ids, lb.StackID(group))
+		}
+	}
+	return ids
+}
+
+// stacksOf are the stacks that an Ingress takes part in: the one it is in, and those that it may have to leave. One that
+// is in none is looked at under the stack that it would have for itself.
+func stacksOf(objects *kube.Objects, options Options, ingress *networkingv1.Ingress) []lb.StackID {
+	ids := FinalizedStacks(ingress)
+	if o := owner(objects, options, ingress); o.ours {
+		ids = append(ids, o.stack)
+	} else if len(ids) == 0 {
+		ids = append(ids, ownStack(ingress))
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 func ipv6(cidr string) bool {

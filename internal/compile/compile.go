@@ -3,18 +3,18 @@
 // client, clock, logger or context. It cannot fail: what is wrong with an object is a verdict about that object.
 //
 // A verdict costs as little as it can. A path that no load balancer can match is left out; a backend that does not
-// exist answers 503 until it does; a setting that cannot be read holds the whole stack as it is (Compiled.Held),
-// because serving without the setting could be worse than not changing anything.
+// exist answers 503 until it does. An Ingress with a setting that cannot be read keeps its last good form (Forms), because
+// serving without the setting could be worse than not changing anything; the other members of its group go on as if it
+// were not there. Where no form of it is known, all that is there stays as it is (Compiled.Held).
 package compile
 
 import (
-	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
 
-	"github.com/sluicehq/sluice/internal/annot"
 	"github.com/sluicehq/sluice/internal/kube"
 	"github.com/sluicehq/sluice/internal/lb"
 )
@@ -37,8 +37,9 @@ type Options struct {
 type Compiled struct {
 	ID       lb.StackID
 	Stack    lb.Stack     // what to make real, unless Held
-	Held     bool         // a member is refused: keep all that is there as it is
-	Members  []lb.Object  // the Ingresses that belong to the stack and carry its finalizer
+	Held     bool         // nothing is known of what its members want: keep all that is there as it is
+	Members  []lb.Object  // the Ingresses that belong to the stack and carry its finalizer, in group order
+	Forms    Forms        // to be given to the next compile of the stack
 	Verdicts []lb.Verdict // sorted
 }
 
@@ -47,181 +48,85 @@ type Compiled struct {
 func Compile(objects *kube.Objects, options Options) []Compiled {
 	ids := map[lb.StackID]bool{}
 	for _, ingress := range objects.Ingresses() {
-		if o := owner(objects, options, ingress); o.ours || len(o.verdicts) > 0 {
-			ids[stackID(ingress)] = true
+		o := owner(objects, options, ingress)
+		if len(o.verdicts) > 0 {
+			for _, id := range stacksOf(objects, options, ingress) {
+				ids[id] = true
+			}
+		} else if o.ours {
+			ids[o.stack] = true
 		}
 	}
 	var out []Compiled
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
-		out = append(out, Stack(objects, options, id))
+		out = append(out, Stack(objects, options, id, nil))
 	}
 	return out
 }
 
-// Stack compiles one stack. When no object wants it, it has no members and its Stack is empty: to be removed.
-func Stack(objects *kube.Objects, options Options, id lb.StackID) Compiled {
-	out := Compiled{ID: id, Stack: lb.Stack{ID: id}}
-	ingress := ingressOf(objects, id)
-	if ingress == nil {
-		return out
+// Stack compiles one stack. When no object wants it, it has no members and its Stack is empty: to be removed. last are
+// the forms of the compile before, for members that have gone bad since; nil after a restart.
+func Stack(objects *kube.Objects, options Options, id lb.StackID, last Forms) Compiled {
+	g := group{id: id, options: options}
+	for _, ingress := range Candidates(objects, id) {
+		g.enter(objects, ingress, last)
 	}
-	o := owner(objects, options, ingress)
-	out.Verdicts = o.verdicts
-	if !o.ours {
-		// An Ingress whose class cannot be told keeps what it has: a class edited by accident detaches nobody.
-		out.Held = len(o.verdicts) > 0
-		return out
-	}
-	c := &compiler{objects: objects, options: options, ingress: ingress, params: o.params, self: object(ingress)}
-	out.Members = []lb.Object{c.self}
-	out.Stack = c.stack(id)
-	out.Verdicts = lb.SortVerdicts(append(out.Verdicts, c.verdicts...))
-	out.Held = slices.ContainsFunc(out.Verdicts, func(v lb.Verdict) bool { return v.Severity == lb.Refused })
-	if out.Held {
-		out.Stack = lb.Stack{ID: id}
-	}
-	return out
+	return g.compiled()
 }
 
-// StackOf says which stack an Ingress belongs to, and whether it is ours at all. Verdicts tell why its class could not
-// be told; then it is not known whether it is ours.
-func StackOf(objects *kube.Objects, options Options, ingress *networkingv1.Ingress) (id lb.StackID, ours bool, verdicts []lb.Verdict) {
-	o := owner(objects, options, ingress)
-	return stackID(ingress), o.ours, o.verdicts
+// Candidates are the Ingresses that may be in a stack: the one that it is named after, or for a group any.
+func Candidates(objects *kube.Objects, id lb.StackID) []*networkingv1.Ingress {
+	namespace, name, own := strings.Cut(string(id), "/")
+	if !own {
+		return objects.Ingresses()
+	}
+	if ingress := objects.Ingress(namespace, name); ingress != nil {
+		return []*networkingv1.Ingress{ingress}
+	}
+	return nil
 }
 
-// StacksUsing lists the stacks that an object takes part in: an Ingress its own, a Service those of the Ingresses that
-// name it, a class or its parameters those of the Ingresses in the class. Sorted.
-func StacksUsing(objects *kube.Objects, _ Options, object lb.Object) []lb.StackID {
+// StacksUsing lists the stacks that an object takes part in: those of an Ingress, for a Service those of the Ingresses
+// that name it, for a class, its parameters or a namespace those of the Ingresses in it. Sorted.
+func StacksUsing(objects *kube.Objects, options Options, object lb.Object) []lb.StackID {
 	ids := map[lb.StackID]bool{}
+	add := func(i *networkingv1.Ingress) {
+		for _, id := range stacksOf(objects, options, i) {
+			ids[id] = true
+		}
+	}
 	switch object.Kind {
 	case "Ingress":
+		if i := objects.Ingress(object.Namespace, object.Name); i != nil {
+			add(i)
+		}
 		ids[lb.StackID(object.Namespace+"/"+object.Name)] = true
 	case "Service":
 		for _, i := range objects.IngressesUsing(object.Namespace, object.Name) {
-			ids[stackID(i)] = true
+			add(i)
 		}
 	case "Namespace":
 		for _, i := range objects.Ingresses() {
 			if i.Namespace == object.Name {
-				ids[stackID(i)] = true
+				add(i)
 			}
 		}
 	case "IngressClass":
 		// Any class can become, or cease to be, the default of Ingresses without one.
 		for _, i := range objects.Ingresses() {
 			if name := i.Spec.IngressClassName; name == nil || *name == object.Name {
-				ids[stackID(i)] = true
+				add(i)
 			}
 		}
 	case "IngressClassParams":
 		for _, i := range objects.Ingresses() {
 			class := objects.IngressClass(className(objects, i))
 			if class != nil && class.Spec.Parameters != nil && class.Spec.Parameters.Name == object.Name {
-				ids[stackID(i)] = true
+				add(i)
 			}
 		}
 	}
 	return slices.Sorted(maps.Keys(ids))
-}
-
-// compiler carries one member's input and collects its verdicts.
-type compiler struct {
-	objects  *kube.Objects
-	options  Options
-	ingress  *networkingv1.Ingress
-	params   *classParams
-	self     lb.Object
-	verdicts []lb.Verdict
-}
-
-func (c *compiler) stack(id lb.StackID) lb.Stack {
-	settings, verdicts := annot.IngressSettings(c.ingress, c.params, c.defaults())
-	c.verdicts = append(c.verdicts, verdicts...)
-	c.checkFeatures(&settings)
-	stack := lb.Stack{ID: id, Members: []lb.Object{c.self}}
-	balancer := lb.LoadBalancer{
-		ID:             lb.LoadBalancerID,
-		Name:           settings.LoadBalancerName,
-		Type:           lb.Application,
-		Scheme:         settings.Scheme,
-		IPAddressType:  settings.IPAddressType,
-		Subnets:        settings.Subnets,
-		SecurityGroups: []lb.SecurityGroupRef{{Managed: lb.ManagedSecurityGroupID}, {Backend: true}},
-		Tags:           settings.Tags,
-		From:           stack.Members,
-	}
-	if balancer.Name == "" {
-		balancer.Name = lb.LoadBalancerName(c.options.Cluster, id, settings.Scheme)
-	}
-	backends := c.backends(id)
-	rules := c.rules(backends, settings.Tags)
-	fallback := c.defaultAction(backends)
-	for _, listen := range settings.Listen {
-		balancer.Listeners = append(balancer.Listeners, lb.Listener{
-			Port: listen.Port, Protocol: listen.Protocol, Default: fallback, Rules: rules, Tags: settings.Tags, From: stack.Members,
-		})
-	}
-	stack.LoadBalancers = []lb.LoadBalancer{balancer}
-	stack.SecurityGroups = []lb.SecurityGroup{c.securityGroup(id, settings)}
-	stack.TargetGroups, stack.Bindings = backends.groups()
-	return stack
-}
-
-func (c *compiler) defaults() annot.Defaults {
-	return annot.Defaults{Scheme: c.options.DefaultScheme, TargetType: c.options.DefaultTargetType, Tags: c.options.DefaultTags}
-}
-
-// checkFeatures refuses what the engine cannot do. A listener that it cannot open costs that listener, as long as
-// another one is left.
-func (c *compiler) checkFeatures(settings *annot.Ingress) {
-	if settings.IPAddressType != lb.IPv4 && !c.options.Features.Has(lb.DualStack) {
-		c.refuse(lb.Refused, lb.UnsupportedByEngine, "metadata.annotations["+annot.Prefix+"ip-address-type]", string(settings.IPAddressType),
-			"the engine has no "+string(lb.DualStack), "Use ipv4")
-	}
-	if c.options.Features.Has(lb.HTTPSListeners) {
-		return
-	}
-	left := slices.DeleteFunc(slices.Clone(settings.Listen), func(l annot.Listen) bool { return l.Protocol == lb.HTTPS })
-	severity := lb.Partial
-	if len(left) == 0 {
-		severity = lb.Refused
-	}
-	for _, l := range settings.Listen {
-		if l.Protocol == lb.HTTPS {
-			c.refuse(severity, lb.UnsupportedByEngine, settings.ListenField, fmt.Sprintf("HTTPS %d", l.Port),
-				"the engine has no "+string(lb.HTTPSListeners), "Listen with HTTP")
-		}
-	}
-	settings.Listen = left
-}
-
-func (c *compiler) securityGroup(id lb.StackID, settings annot.Ingress) lb.SecurityGroup {
-	sources := settings.InboundCIDRs
-	if len(sources) == 0 {
-		sources = []string{"0.0.0.0/0"}
-	}
-	group := lb.SecurityGroup{
-		ID:          lb.ManagedSecurityGroupID,
-		Name:        lb.ManagedSecurityGroupName(c.options.Cluster, id),
-		Description: "[k8s] Managed SecurityGroup for LoadBalancer",
-		Tags:        settings.Tags,
-		From:        []lb.Object{c.self},
-	}
-	for _, listen := range settings.Listen {
-		for _, source := range sources {
-			if !ipv6(source) || settings.IPAddressType != lb.IPv4 {
-				group.Ingress = append(group.Ingress, lb.IngressPermission{Port: listen.Port, CIDR: source})
-			}
-		}
-	}
-	return group
-}
-
-func (c *compiler) refuse(severity lb.Severity, reason lb.Reason, field, value, problem, fix string) {
-	c.verdicts = append(c.verdicts, lb.Verdict{
-		Object: c.self, Severity: severity, Reason: reason, Field: field, Value: value, Problem: problem, Fix: fix,
-	})
 }
 
 func object(i *networkingv1.Ingress) lb.Object {

@@ -29,7 +29,8 @@ var options = compile.Options{
 }
 
 // A case is a text archive: a comment saying what holds and why, *.yaml files in, and the sections model and verdicts
-// out; a case that has the section plan.aws also shows the plan for an empty AWS account. -update rewrites the sections.
+// out; a case that has the section plan.aws also shows the plan for an empty AWS account. What stands in last.yaml was
+// compiled before, together with the other files, those objects of last.yaml winning. -update rewrites the sections.
 func TestCases(t *testing.T) {
 	files, err := filepath.Glob("testdata/*/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -44,11 +45,12 @@ func TestCases(t *testing.T) {
 			if len(bytes.TrimSpace(archive.Comment)) == 0 {
 				t.Error("a case opens with a sentence on why it matters")
 			}
-			contents, malformed := read(t, archive)
-			stacks := compile.Compile(kube.New(contents), options)
+			contents, malformed := read(t, archive, func(name string) bool { return name != "last.yaml" })
+			before, _ := read(t, archive, func(name string) bool { return name == "last.yaml" })
+			stacks := compiledAfter(before, contents)
 			got := sections(stacks, malformed)
 			for seed := range uint64(3) {
-				shuffled := sections(compile.Compile(kube.New(shuffle(contents, seed)), options), malformed)
+				shuffled := sections(compiledAfter(before, shuffle(contents, seed)), malformed)
 				if diff := cmp.Diff(got, shuffled); diff != "" {
 					t.Errorf("the order of objects matters:\n%s", diff)
 				}
@@ -73,11 +75,30 @@ func TestCases(t *testing.T) {
 	}
 }
 
-func read(t *testing.T, archive *txtar.Archive) (kube.Contents, []lb.Verdict) {
+// compiledAfter compiles what is there, having compiled it before with some objects as they were.
+func compiledAfter(before, contents kube.Contents) []compile.Compiled {
+	objects := kube.New(contents)
+	stacks := compile.Compile(objects, options)
+	if len(before.Ingresses) == 0 {
+		return stacks
+	}
+	was := contents
+	was.Ingresses = append(slices.Clone(contents.Ingresses), before.Ingresses...) // the later one of a name counts
+	last := map[lb.StackID]compile.Forms{}
+	for _, s := range compile.Compile(kube.New(was), options) {
+		last[s.ID] = s.Forms
+	}
+	for i, s := range stacks {
+		stacks[i] = compile.Stack(objects, options, s.ID, last[s.ID])
+	}
+	return stacks
+}
+
+func read(t *testing.T, archive *txtar.Archive, which func(name string) bool) (kube.Contents, []lb.Verdict) {
 	var contents kube.Contents
 	var verdicts []lb.Verdict
 	for _, f := range archive.Files {
-		if strings.HasSuffix(f.Name, ".yaml") {
+		if strings.HasSuffix(f.Name, ".yaml") && which(f.Name) {
 			documents, problems, err := kube.Read(f.Name, bytes.NewReader(f.Data), "default")
 			if err != nil {
 				t.Fatal(err)

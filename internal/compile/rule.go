@@ -13,7 +13,7 @@ import (
 
 // Limits of rules (ELB "Quotas for your Application Load Balancers" and "Condition types for listener rules").
 const (
-	maxRules          = 100 // per listener, not counting the default
+	maxRules          = 100 // per load balancer, not counting the listeners' defaults
 	maxConditionValue = 128 // characters
 )
 
@@ -39,7 +39,6 @@ func (c *compiler) rules(backends *backends, tags []lb.Tag) []lb.Rule {
 				continue
 			}
 			out = append(out, lb.Rule{
-				Priority:   len(out) + 1,
 				Conditions: conditions,
 				Action:     backends.action(&path.Backend, field+".backend"),
 				Tags:       tags,
@@ -47,13 +46,6 @@ func (c *compiler) rules(backends *backends, tags []lb.Tag) []lb.Rule {
 				Field:      field,
 			})
 		}
-	}
-	if len(out) > maxRules {
-		for _, r := range out[maxRules:] {
-			c.refuse(lb.Partial, lb.QuotaExceeded, r.Field, "",
-				fmt.Sprintf("is rule %d of a listener that can have %d", r.Priority, maxRules), "Merge paths, or split the Ingress in two")
-		}
-		out = out[:maxRules]
 	}
 	return out
 }
@@ -152,10 +144,11 @@ func badPattern(pattern string) string {
 	return ""
 }
 
-// defaultAction is what a listener answers when no rule matches.
-func (c *compiler) defaultAction(backends *backends) lb.Action {
+// defaultAction is what the Ingress has a listener answer when no rule matches; nil when it does not say.
+func (c *compiler) defaultAction(backends *backends) *lb.Action {
 	if c.ingress.Spec.DefaultBackend == nil {
-		return lb.Action{FixedResponse: &lb.FixedResponse{StatusCode: 404, ContentType: "text/plain"}}
+		return nil
 	}
-	return backends.action(c.ingress.Spec.DefaultBackend, "spec.defaultBackend")
+	action := backends.action(c.ingress.Spec.DefaultBackend, "spec.defaultBackend")
+	return &action
 }

@@ -73,6 +73,7 @@ type Controller struct {
 	stacks    priorityqueue.PriorityQueue[lb.StackID]
 	bindings  priorityqueue.PriorityQueue[types.NamespacedName]
 	told      *memory[lb.StackID, told]
+	forms     *memory[lb.StackID, compile.Forms] // for members that go bad
 	bound     *memory[types.NamespacedName, bound]
 
 	synced  chan struct{} // closed when all kinds are followed and the caches are filled
@@ -102,6 +103,7 @@ func newController(kube client.Client, live client.Reader, o Options) *Controlle
 		stacks:    newQueue[lb.StackID]("stacks"),
 		bindings:  newQueue[types.NamespacedName]("targets"),
 		told:      newMemory[lb.StackID, told](),
+		forms:     newMemory[lb.StackID, compile.Forms](),
 		bound:     newMemory[types.NamespacedName, bound](),
 		synced:    make(chan struct{}),
 	}

@@ -14,6 +14,7 @@ import (
 
 	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
 	"github.com/sluicehq/sluice/internal/endpoints"
+	"github.com/sluicehq/sluice/internal/compile"
 	"github.com/sluicehq/sluice/internal/lb"
 	"github.com/sluicehq/sluice/internal/localaws"
 	"github.com/sluicehq/sluice/internal/localaws/localawstest"
@@ -29,7 +30,7 @@ func TestAnIngressIsServedAndLeavesNothingBehind(t *testing.T) {
 		t.Error(ended, w.events())
 	}
 	shop := w.get("shop")
-	if diff := cmp.Diff([]string{ownFinalizer}, shop.Finalizers); diff != "" {
+	if diff := cmp.Diff([]string{compile.Finalizer("default/shop")}, shop.Finalizers); diff != "" {
 		t.Error(diff)
 	}
 	name := w.engine.Observe("default/shop").LoadBalancers[0].DNSName
@@ -119,7 +120,7 @@ func TestABadObjectKeepsWhatItHasAndNeighboursGoOn(t *testing.T) {
 	if ended := w.sync(); ended["default/bad"] != plan.Blocked || ended["default/worse"] != plan.Blocked || ended["default/good"] != plan.Done {
 		t.Error(ended)
 	}
-	if !slices.Contains(w.get("worse").Finalizers, ownFinalizer) || len(w.get("worse").Status.LoadBalancer.Ingress) > 0 {
+	if !slices.Contains(w.get("worse").Finalizers, compile.Finalizer("default/shop")) || len(w.get("worse").Status.LoadBalancer.Ingress) > 0 {
 		t.Error("a held Ingress has its finalizer and no address")
 	}
 	if len(w.get("good").Status.LoadBalancer.Ingress) == 0 || len(w.get("bad").Status.LoadBalancer.Ingress) == 0 {
@@ -234,7 +235,7 @@ func TestWhatIsAnothersIsLeftAlone(t *testing.T) {
 		namespace string
 		id        lb.StackID
 		mine      bool
-	}{{"", "default/gone", true}, {"default", "default/gone", true}, {"other", "default/gone", false}, {"", "a-group", false}} {
+	}{{"", "default/gone", true}, {"default", "default/gone", true}, {"other", "default/gone", false}, {"", "a-group", true}, {"default", "a-group", false}} {
 		w.options.Namespace = watched.namespace
 		objects, err := w.snapshots.take(w.ctx)
 		w.check(err)

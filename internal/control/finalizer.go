@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,28 +14,11 @@ import (
 	"github.com/sluicehq/sluice/internal/lb"
 )
 
-// Finalizers keep an object until what was made for it is gone.
-const (
-	ownFinalizer         = "ingress.k8s.aws/resources"
-	groupFinalizerPrefix = "group.ingress.k8s.aws/"
-	bindingFinalizer     = "elbv2.k8s.aws/resources"
-)
+// bindingFinalizer keeps a TargetGroupBinding until its targets are let go. Those of Ingresses are compile's.
+const bindingFinalizer = "elbv2.k8s.aws/resources"
 
 // attempts is how often a patch is tried that others' changes come before.
 const attempts = 5
-
-// stackOf is the stack that an Ingress has for itself.
-func stackOf(i *networkingv1.Ingress) lb.StackID {
-	return lb.StackID(i.Namespace + "/" + i.Name)
-}
-
-// stackFinalizer is the finalizer that a stack's members carry.
-func stackFinalizer(id lb.StackID) string {
-	if strings.Contains(string(id), "/") {
-		return ownFinalizer
-	}
-	return groupFinalizerPrefix + string(id)
-}
 
 // addFinalizer puts a stack's finalizer on a member.
 func (c *Controller) addFinalizer(ctx context.Context, member lb.Object, finalizer string) error {

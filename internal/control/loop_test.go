@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluicehq/sluice/internal/compile"
 	"github.com/sluicehq/sluice/internal/lb"
 	"github.com/sluicehq/sluice/internal/plan"
 )
@@ -55,19 +56,19 @@ func TestFinalizersDoNotOverwriteOthers(t *testing.T) {
 	w.ingress("shop", "", "web")
 	stale := w.get("shop")
 	w.check(w.kube.Patch(w.ctx, w.get("shop"), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":["example.com/theirs"]}}`))))
-	w.check(setFinalizer(w.ctx, w.kube, w.kube, stale, ownFinalizer, true))
-	if diff := cmp.Diff([]string{"example.com/theirs", ownFinalizer}, w.get("shop").Finalizers); diff != "" {
+	w.check(setFinalizer(w.ctx, w.kube, w.kube, stale, compile.Finalizer("default/shop"), true))
+	if diff := cmp.Diff([]string{"example.com/theirs", compile.Finalizer("default/shop")}, w.get("shop").Finalizers); diff != "" {
 		t.Error(diff)
 	}
 	if len(stale.Finalizers) > 0 {
 		t.Error("the cache's object was changed")
 	}
-	w.check(setFinalizer(w.ctx, w.kube, w.kube, w.get("shop"), ownFinalizer, false))
+	w.check(setFinalizer(w.ctx, w.kube, w.kube, w.get("shop"), compile.Finalizer("default/shop"), false))
 	if diff := cmp.Diff([]string{"example.com/theirs"}, w.get("shop").Finalizers); diff != "" {
 		t.Error(diff)
 	}
 	gone := &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "gone"}}
-	w.check(setFinalizer(w.ctx, w.kube, w.kube, gone, ownFinalizer, true))
+	w.check(setFinalizer(w.ctx, w.kube, w.kube, gone, compile.Finalizer("default/shop"), true))
 }
 
 func TestMarksBecomeStacks(t *testing.T) {

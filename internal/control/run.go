@@ -8,12 +8,12 @@ import (
 	"sync"
 	"time"
 
-	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 
 	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
+	"github.com/sluicehq/sluice/internal/compile"
 	"github.com/sluicehq/sluice/internal/lb"
 	"github.com/sluicehq/sluice/internal/plan"
 )
@@ -100,12 +100,13 @@ func (c *Controller) audit(ctx context.Context) {
 // enqueueAll marks everything: every Ingress, every stack that has something in the cloud or in the cluster, every
 // binding.
 func (c *Controller) enqueueAll(ctx context.Context) error {
-	var ingresses networkingv1.IngressList
-	if err := c.client.List(ctx, &ingresses, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("control: list Ingresses: %w", err)
+	objects, err := c.snapshots.take(ctx)
+	if err != nil {
+		return fmt.Errorf("control: read the caches: %w", err)
 	}
-	for i := range ingresses.Items {
-		c.enqueueStacks(false, stackOf(&ingresses.Items[i]))
+	for _, i := range objects.Ingresses() {
+		self := lb.Object{Kind: "Ingress", Namespace: i.Namespace, Name: i.Name}
+		c.enqueueStacks(false, compile.StacksUsing(objects.Objects, c.options.Compile, self)...)
 	}
 	c.enqueueStacks(false, c.options.Engine.Stacks()...)
 	var bindings elbv2api.TargetGroupBindingList

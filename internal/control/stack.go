@@ -11,6 +11,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluicehq/sluice/internal/annot"
 	"github.com/sluicehq/sluice/internal/compile"
 	"github.com/sluicehq/sluice/internal/kube"
 	"github.com/sluicehq/sluice/internal/lb"
@@ -32,11 +33,15 @@ func (c *Controller) workStack(ctx context.Context, id lb.StackID) outcome {
 		c.log.Error("cannot read the caches", "stack", id, "error", err)
 		return outcome{status: plan.Retry}
 	}
-	compiled := compile.Stack(objects.Objects, c.options.Compile, id)
+	compiled := compile.Stack(objects.Objects, c.options.Compile, id, c.forms.get(id))
 	leaving := leavers(objects.Objects, compiled)
 	if !c.concerns(objects.Objects, compiled, leaving) {
 		c.told.forget(id)
+		c.forms.forget(id)
 		return outcome{status: plan.Done}
+	}
+	if !compiled.Held {
+		c.forms.set(id, compiled.Forms)
 	}
 	if leaving == nil && doomed(objects.Objects, compiled.Members) {
 		return outcome{status: plan.Later, after: goneAgain} // what goes one by one is not worth following
@@ -52,6 +57,7 @@ func (c *Controller) workStack(ctx context.Context, id lb.StackID) outcome {
 	after := c.tell(ctx, objects.Objects, c.told.get(id), p.telling)
 	if len(compiled.Members)+len(leaving) == 0 && !compiled.Held {
 		c.told.forget(id)
+		c.forms.forget(id)
 	} else {
 		c.told.set(id, after)
 	}
@@ -69,7 +75,7 @@ type pass struct {
 
 func (c *Controller) pass(ctx context.Context, objects *picture, compiled compile.Compiled, leaving []*networkingv1.Ingress) pass {
 	p := pass{telling: telling{verdicts: compiled.Verdicts}, end: outcome{status: plan.Done}}
-	finalizer := stackFinalizer(compiled.ID)
+	finalizer := compile.Finalizer(compiled.ID)
 	for _, member := range compiled.Members {
 		if err := c.addFinalizer(ctx, member, finalizer); err != nil {
 			return p.failed(failedAddFinalizer, "Failed to add the finalizer", err)
@@ -94,6 +100,9 @@ func (c *Controller) pass(ctx context.Context, objects *picture, compiled compil
 		if err := setFinalizer(ctx, c.client, c.live, ingress, finalizer, false); err != nil {
 			return p.failed(failedRemoveFinalizer, "Failed to remove the finalizer", err)
 		}
+	}
+	if slices.ContainsFunc(compiled.Verdicts, refused) {
+		p.end = outcome{status: plan.Blocked} // somebody is not served as they ask; nothing but a change of an object helps
 	}
 	return p
 }
@@ -171,9 +180,9 @@ func (p pass) failed(reason, attempt string, err error) pass {
 
 // leavers are the Ingresses that carry a stack's finalizer and are no members (any more).
 func leavers(objects *kube.Objects, compiled compile.Compiled) []*networkingv1.Ingress {
-	finalizer := stackFinalizer(compiled.ID)
+	finalizer := compile.Finalizer(compiled.ID)
 	var out []*networkingv1.Ingress
-	for _, ingress := range candidates(objects, compiled.ID) {
+	for _, ingress := range compile.Candidates(objects, compiled.ID) {
 		member := lb.Object{Kind: "Ingress", Namespace: ingress.Namespace, Name: ingress.Name}
 		if slices.Contains(ingress.Finalizers, finalizer) && !slices.Contains(compiled.Members, member) {
 			out = append(out, ingress)
@@ -182,30 +191,20 @@ func leavers(objects *kube.Objects, compiled compile.Compiled) []*networkingv1.I
 	return out
 }
 
-// candidates are the Ingresses that may be in a stack: the one that it is named after, or for a group any.
-func candidates(objects *kube.Objects, id lb.StackID) []*networkingv1.Ingress {
-	namespace, name, own := strings.Cut(string(id), "/")
-	if !own {
-		return objects.Ingresses()
-	}
-	if ingress := objects.Ingress(namespace, name); ingress != nil {
-		return []*networkingv1.Ingress{ingress}
-	}
-	return nil
-}
-
-// concerns says whether a stack is ours to work. What nobody here wants or leaves is ours only when its Ingress does
-// not exist at all: an Ingress that is another controller's may have a stack of the same name, and so may one in a
-// namespace that is not watched. Groups are not ours yet.
+// concerns says whether a stack is ours to work. What nobody here wants or leaves is ours only when no Ingress exists
+// that it may be of: one that is another controller's may have a stack of the same name or be in a group of the same
+// name, and so may one in a namespace that is not watched.
 func (c *Controller) concerns(objects *kube.Objects, compiled compile.Compiled, leaving []*networkingv1.Ingress) bool {
 	if len(compiled.Members)+len(leaving) > 0 || compiled.Held {
 		return true
 	}
 	namespace, _, own := strings.Cut(string(compiled.ID), "/")
-	if !own || c.options.Namespace != "" && c.options.Namespace != namespace {
+	if c.options.Namespace != "" && (!own || c.options.Namespace != namespace) {
 		return false
 	}
-	return len(candidates(objects, compiled.ID)) == 0
+	return !slices.ContainsFunc(compile.Candidates(objects, compiled.ID), func(i *networkingv1.Ingress) bool {
+		return own || annot.NamedGroup(i) == compiled.ID || slices.Contains(i.Finalizers, compile.Finalizer(compiled.ID))
+	})
 }
 
 // doomed says whether all members are in namespaces that are being removed: their Services go first, and they follow.

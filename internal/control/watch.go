@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
+	"github.com/sluicehq/sluice/internal/compile"
 	"github.com/sluicehq/sluice/internal/endpoints"
 	"github.com/sluicehq/sluice/internal/lb"
 )
@@ -109,10 +110,15 @@ func (c *Controller) watch(ctx context.Context) error {
 	return nil
 }
 
+// onIngress marks the stacks that an Ingress is in by its newest state. Those that only its old state tells of, because
+// it is gone or somebody took a finalizer away, are enqueued by name.
 func (c *Controller) onIngress(_ context.Context, e change[*networkingv1.Ingress]) {
-	if e.matters(sameIngress) {
-		c.snapshots.changed()
-		c.enqueueStacks(e.urgent, stackOf(e.object()))
+	if !e.matters(sameIngress) {
+		return
+	}
+	c.onStackInput(e.object(), "Ingress", true, e.urgent)
+	if e.deleted || !e.added && !slices.Equal(e.before.Finalizers, e.after.Finalizers) {
+		c.enqueueStacks(e.urgent, compile.FinalizedStacks(e.before)...)
 	}
 }
 

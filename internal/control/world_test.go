@@ -163,10 +163,13 @@ func (w *world) sync() map[string]plan.Status {
 
 func (w *world) allStacks() map[lb.StackID]bool {
 	ids := map[lb.StackID]bool{}
-	var ingresses networkingv1.IngressList
-	w.check(w.kube.List(w.ctx, &ingresses))
-	for i := range ingresses.Items {
-		ids[stackOf(&ingresses.Items[i])] = true
+	objects, err := w.snapshots.take(w.ctx)
+	w.check(err)
+	for _, i := range objects.Ingresses() {
+		self := lb.Object{Kind: "Ingress", Namespace: i.Namespace, Name: i.Name}
+		for _, id := range compile.StacksUsing(objects.Objects, w.options.Compile, self) {
+			ids[id] = true
+		}
 	}
 	for _, id := range w.engine.Stacks() {
 		ids[id] = true

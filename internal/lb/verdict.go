@@ -38,6 +38,7 @@ const (
 	SubnetNotFound        Reason = "SubnetNotFound"
 	InvalidSubnets        Reason = "InvalidSubnets"
 	QuotaExceeded         Reason = "QuotaExceeded"
+	GroupConflict         Reason = "GroupConflict"
 	UnsupportedByEngine   Reason = "UnsupportedByEngine"
 	CloudRefused          Reason = "CloudRefused"
 )
