@@ -31,16 +31,17 @@ import (
 )
 
 type controllerFlags struct {
-	cluster   string
-	class     string
-	region    string
-	vpc       string
-	tags      map[string]string
-	external  []string
-	target    string
-	scheme    string
-	tolerant  bool
-	namespace string
+	cluster        string
+	class          string
+	region         string
+	vpc            string
+	tags           map[string]string
+	external       []string
+	target         string
+	scheme         string
+	tolerant       bool
+	tolerateAction bool
+	namespace      string
 
 	kubeconfig    string
 	metrics       string
@@ -79,6 +80,7 @@ the aws CLI finds them.`,
 	f.StringVar(&flags.target, "default-target-type", string(lb.InstanceTargets), "instance or ip, where neither Ingress nor Service says it")
 	f.StringVar(&flags.scheme, "default-load-balancer-scheme", string(lb.Internal), "internal or internet-facing, where no Ingress says it")
 	f.BoolVar(&flags.tolerant, "tolerate-non-existent-backend-service", true, "answer 503 for a Service that does not exist, instead of leaving all as it is")
+	f.BoolVar(&flags.tolerateAction, "tolerate-non-existent-backend-action", true, "answer 503 for an action annotation that does not exist, instead of leaving all as it is")
 	f.StringVar(&flags.namespace, "watch-namespace", "", "the only namespace to watch; all when not given")
 	f.StringVar(&flags.kubeconfig, "kubeconfig", "", "file that tells how to reach the cluster; KUBECONFIG or the pod's own account when not given")
 	f.StringVar(&flags.metrics, "metrics-bind-address", ":8080", "address of the metrics, 0 for none")
@@ -151,7 +153,7 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	loop, err := control.New(m, control.Options{
 		Compile: compile.Options{
 			Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
-			DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant,
+			DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant, TolerateMissingAction: f.tolerateAction,
 		},
 		Engine: engine, Targets: engine, Mirror: engine,
 		VPCID: vpc, Namespace: f.namespace,

@@ -72,7 +72,7 @@ func (f planFlags) run(cmd *cobra.Command) error {
 	offline := aws.NewOffline(aws.Options{Cluster: f.cluster})
 	options := compile.Options{
 		Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
-		TolerateMissingService: true, Features: offline.Features(),
+		TolerateMissingService: true, TolerateMissingAction: true, Features: offline.Features(),
 	}
 	report, err := planAll(cmd.Context(), compile.Compile(kube.New(contents), options), offline)
 	if err != nil {

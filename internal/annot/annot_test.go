@@ -3,6 +3,7 @@ package annot
 import (
 	"flag"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -96,7 +97,7 @@ func TestListenPorts(t *testing.T) {
 // FuzzSettings holds that whatever stands in an annotation, reading it ends, in settings or in a verdict about it.
 func FuzzSettings(f *testing.F) {
 	for _, k := range table {
-		for _, value := range []string{"", "1", "a=b,c", `[{"HTTP":80}]`, "10.0.0.0/8", "\x00", "internal"} {
+		for _, value := range []string{"", "1", "a=b,c", `[{"HTTP":80}]`, "10.0.0.0/8", "\x00", "internal", `{"type":"forward"}`, `[{"field":"query-string"}]`} {
 			f.Add(k.Suffix, value)
 		}
 	}
@@ -105,6 +106,9 @@ func FuzzSettings(f *testing.F) {
 			Namespace: "default", Name: "web", Annotations: map[string]string{Prefix + suffix: value},
 		}}
 		settings, verdicts := IngressSettings(ingress, nil, Defaults{TargetType: lb.InstanceTargets})
+		_, _, more := ActionOf(ingress, strings.TrimPrefix(suffix, "actions."))
+		_, others := ConditionsOf(ingress, strings.TrimPrefix(suffix, "conditions."))
+		verdicts = append(append(verdicts, more...), others...)
 		for _, v := range verdicts {
 			if v.Field == "" || v.Problem == "" || v.Fix == "" {
 				t.Errorf("a verdict must name field, problem and fix: %+v", v)

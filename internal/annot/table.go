@@ -91,6 +91,10 @@ var (
 		Doc: "Tags for everything that is made for the Ingress; on a Service, for its target groups."}
 	listenPorts = Key{Suffix: "listen-ports", Type: JSON, Default: `[{"HTTP": 80}]`, Scope: ListenerScope, Support: Served,
 		Doc: `Ports to listen on, such as [{"HTTP": 80}, {"HTTP": 8080}]. This version refuses HTTPS.`}
+	actions = Key{Suffix: "actions.", Type: JSON, Scope: RuleScope, Support: Served,
+		Doc: "What happens to the requests of backends with this Service name and the port name use-annotation: a fixed response, a redirect, or forwarding to one or several target groups with weights, also ones that others made (by ARN or name)."}
+	conditions = Key{Suffix: "conditions.", Type: JSON, Scope: RuleScope, Support: Served,
+		Doc: "Further conditions of the rules of backends with this Service name: host-header, path-pattern, http-header, http-request-method, query-string, source-ip. Regular expressions are refused. What has more values than a rule can have becomes several rules."}
 	targetType = Key{Suffix: "target-type", Type: String, Values: []string{"instance", "ip"}, Default: "instance", Scope: TargetGroupScope, Class: "targetType", Service: true, Support: Served,
 		Doc: "How targets are addressed: nodes by node port, or pods by address."}
 	backendProtocol = Key{Suffix: "backend-protocol", Type: String, Values: []string{"HTTP", "HTTPS"}, Default: "HTTP", Scope: TargetGroupScope, Service: true, Support: Served,
@@ -141,8 +145,7 @@ var table = []Key{
 	{Suffix: "listener-attributes.", Type: Map, Scope: ListenerScope, Class: "listeners", Support: Passed, Doc: "Attributes of the listener PROTOCOL-PORT."},
 	{Suffix: "create-acm-cert", Type: Boolean, Scope: ListenerScope, Support: Stops, Doc: "Requests a certificate."},
 	{Suffix: "acm-pca-arn", Type: String, Scope: ListenerScope, Support: Passed, Doc: "Private CA for create-acm-cert."},
-	{Suffix: "actions.", Type: JSON, Scope: RuleScope, Support: Passed, Doc: "Action of backends with port name use-annotation; such a backend is refused."},
-	{Suffix: "conditions.", Type: JSON, Scope: RuleScope, Support: Stops, Doc: "Further conditions of the rules of a Service."},
+	actions, conditions,
 	{Suffix: "transforms.", Type: JSON, Scope: RuleScope, Support: Stops, Doc: "Rewrites of the rules of a Service."},
 	{Suffix: "use-regex-path-match", Type: Boolean, Scope: RuleScope, Support: Stops, Doc: "Paths are regular expressions."},
 	{Suffix: "auth-type", Type: String, Values: []string{"none", "cognito", "oidc"}, Scope: RuleScope, Service: true, Support: Stops, Doc: "Authentication of users."},

@@ -63,18 +63,67 @@ func (b *backends) action(ref *networkingv1.IngressBackend, field string) lb.Act
 		return unavailable("Backend is not a service")
 	}
 	if service.Port.Name == useAnnotation {
-		b.refuse(lb.Partial, lb.UnsupportedAnnotation, field+".service.port.name", useAnnotation,
-			"actions by annotation are not served by this version", "Name a Service and its port")
-		return unavailable("Backend action does not exist")
+		return b.annotated(service.Name, field)
 	}
-	port := lb.Port{Number: service.Port.Number, Name: service.Port.Name}
-	id := lb.TargetGroupID(b.ingress.Namespace, b.ingress.Name, service.Name, port)
+	return b.one(service.Name, lb.Port{Number: service.Port.Number, Name: service.Port.Name}, field).action
+}
+
+// one is the backend of a Service port, made once.
+func (b *backends) one(service string, port lb.Port, field string) backend {
+	id := lb.TargetGroupID(b.ingress.Namespace, b.ingress.Name, service, port)
 	made, ok := b.made[id]
 	if !ok {
-		made = b.make(service.Name, port, field)
+		made = b.make(service, port, field)
 		b.made[id] = made
 	}
-	return made.action
+	return made
+}
+
+// annotated is the action of an actions.<name> annotation.
+func (b *backends) annotated(name, field string) lb.Action {
+	action, found, verdicts := annot.ActionOf(b.ingress, name)
+	b.verdicts = append(b.verdicts, verdicts...)
+	switch {
+	case !found:
+		severity := lb.Partial
+		if !b.options.TolerateMissingAction {
+			severity = lb.Refused
+		}
+		b.refuse(severity, lb.InvalidBackend, field+".service.name", name,
+			"the port is use-annotation and there is no annotation "+annot.Prefix+"actions."+name+"; the path answers 503", "Add the annotation")
+		return unavailable("Backend action does not exist")
+	case action.FixedResponse != nil:
+		return lb.Action{FixedResponse: action.FixedResponse}
+	case action.Redirect != nil:
+		return lb.Action{Redirect: action.Redirect}
+	case action.Forward != nil:
+		return b.forward(action)
+	default:
+		return unavailable("Backend action does not exist") // it could not be read, and so is not used
+	}
+}
+
+// forward is an action that forwards to Services and to target groups that others made. Where one Service of several
+// cannot be forwarded to, its share has nowhere to go.
+func (b *backends) forward(action annot.Action) lb.Action {
+	out := &lb.Forward{Sticky: action.Forward.Sticky}
+	for _, g := range action.Forward.Groups {
+		if g.Service == "" {
+			out.TargetGroups = append(out.TargetGroups, lb.WeightedTargetGroup{ARN: g.ARN, Name: g.Name, Weight: g.Weight})
+			continue
+		}
+		made := b.one(g.Service, g.Port, action.At.Field)
+		if made.ok {
+			out.TargetGroups = append(out.TargetGroups, lb.WeightedTargetGroup{ID: made.group.ID, Weight: g.Weight})
+			continue
+		}
+		if len(action.Forward.Groups) > 1 {
+			b.refuse(lb.Refused, lb.InvalidBackend, action.At.Field, g.Service+":"+g.Port.String(),
+				"is one of several target groups, and there is no such Service port", "Name a Service and port that exist, or give its share to the others")
+		}
+		return made.action
+	}
+	return lb.Action{Forward: out}
 }
 
 func (b *backends) make(name string, port lb.Port, field string) backend {

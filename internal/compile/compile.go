@@ -30,6 +30,7 @@ type Options struct {
 	// TolerateMissingService answers 503 for a backend whose Service does not exist (the reference's default); without
 	// it such an Ingress is held as it is.
 	TolerateMissingService bool
+	TolerateMissingAction  bool // the same for a backend whose actions annotation does not exist
 	Features               lb.Features
 }
 

@@ -203,7 +203,7 @@ func (g *group) listeners(s shared) []lb.Listener {
 		for _, r := range m.form.rules {
 			for i := range out {
 				switch {
-				case !s.ports[i].has(m):
+				case !s.ports[i].has(m) || idle(r, out[i]):
 				case count == maxRules:
 					unfit = append(unfit, r.Field)
 				default:

@@ -8,6 +8,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 
+	"github.com/sluicehq/sluice/internal/annot"
 	"github.com/sluicehq/sluice/internal/lb"
 )
 
@@ -38,13 +39,17 @@ func (c *compiler) rules(backends *backends, tags []lb.Tag) []lb.Rule {
 			if !ok {
 				continue
 			}
-			out = append(out, lb.Rule{
-				Conditions: conditions,
-				Action:     backends.action(&path.Backend, field+".backend"),
-				Tags:       tags,
-				From:       c.self,
-				Field:      field,
-			})
+			parts, fit := split(conditions)
+			if !fit {
+				c.refuse(lb.Partial, lb.QuotaExceeded, field, "",
+					fmt.Sprintf("has more conditions or wildcards than a rule can have (%d values, %d wildcards)", maxValues, maxWildcards),
+					"Use fewer conditions")
+				continue
+			}
+			rule := lb.Rule{Action: backends.action(&path.Backend, field+".backend"), Tags: tags, From: c.self, Field: field}
+			for _, rule.Conditions = range parts {
+				out = append(out, rule)
+			}
 		}
 	}
 	return out
@@ -81,23 +86,42 @@ func pathType(p networkingv1.HTTPIngressPath) networkingv1.PathType {
 	return *p.PathType
 }
 
-// conditions are host first, then path; with neither, every path matches.
+// conditions are those of the annotation of the path's Service, then host, then path; without any, every path matches.
 func (c *compiler) conditions(host string, p *networkingv1.HTTPIngressPath, field string) ([]lb.Condition, bool) {
-	var out []lb.Condition
-	if host != "" {
-		out = append(out, lb.Condition{Field: lb.HostHeader, Values: []string{host}})
-	}
-	patterns, ok := c.patterns(p, field)
+	paths, ok := c.patterns(p, field)
 	if !ok {
 		return nil, false
 	}
-	if len(patterns) == 0 && host == "" {
-		patterns = []string{"/*"}
+	var hosts []string
+	if host != "" {
+		hosts = append(hosts, host)
 	}
-	if len(patterns) > 0 {
-		out = append(out, lb.Condition{Field: lb.PathPattern, Values: patterns})
+	var out []lb.Condition
+	if p.Backend.Service != nil {
+		more, verdicts := annot.ConditionsOf(c.ingress, p.Backend.Service.Name)
+		c.verdicts = append(c.verdicts, verdicts...)
+		hosts, paths, out = united(hosts, more.Hosts), united(paths, more.Paths), more.Other
+	}
+	if len(out)+len(hosts)+len(paths) == 0 {
+		paths = []string{"/*"}
+	}
+	if len(hosts) > 0 {
+		out = append(out, lb.Condition{Field: lb.HostHeader, Values: hosts})
+	}
+	if len(paths) > 0 {
+		out = append(out, lb.Condition{Field: lb.PathPattern, Values: paths})
 	}
 	return out, true
+}
+
+// united is both lists, each value once.
+func united(a, b []string) []string {
+	for _, value := range b {
+		if !slices.Contains(a, value) {
+			a = append(a, value)
+		}
+	}
+	return a
 }
 
 // patterns are the ALB path patterns that a path stands for.

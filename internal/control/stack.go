@@ -71,6 +71,7 @@ type pass struct {
 	telling
 	result plan.Result
 	end    outcome
+	lacks  bool // the cloud lacks something that a part of the stack needs
 }
 
 func (c *Controller) pass(ctx context.Context, objects *picture, compiled compile.Compiled, leaving []*networkingv1.Ingress) pass {
@@ -104,6 +105,9 @@ func (c *Controller) pass(ctx context.Context, objects *picture, compiled compil
 	if slices.ContainsFunc(compiled.Verdicts, refused) {
 		p.end = outcome{status: plan.Blocked} // somebody is not served as they ask; nothing but a change of an object helps
 	}
+	if p.lacks {
+		p.end = outcome{status: plan.Blocked, after: spread(blockedRetry)}
+	}
 	return p
 }
 
@@ -115,6 +119,7 @@ func (c *Controller) deploy(ctx context.Context, objects *picture, compiled comp
 		return p.failed(failedModel, "Failed to plan", err)
 	}
 	p.verdicts = lb.SortVerdicts(append(slices.Clone(p.verdicts), verdicts...))
+	p.lacks = len(verdicts) > 0
 	if slices.ContainsFunc(verdicts, refused) {
 		p.end = outcome{status: plan.Blocked, after: spread(blockedRetry)}
 		return p

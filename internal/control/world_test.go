@@ -84,7 +84,7 @@ func (w *world) start() {
 	w.engine = engine
 	w.Controller = newController(w.kube, w.kube, Options{
 		Compile: compile.Options{
-			Cluster: localawstest.Cluster, IngressClass: "alb", DefaultScheme: lb.Internal, DefaultTargetType: lb.InstanceTargets, TolerateMissingService: true,
+			Cluster: localawstest.Cluster, IngressClass: "alb", DefaultScheme: lb.Internal, DefaultTargetType: lb.InstanceTargets, TolerateMissingService: true, TolerateMissingAction: true,
 		},
 		Engine: engine, Targets: engine, Mirror: engine, VPCID: localawstest.VPC,
 	})

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
+	"github.com/sluicehq/sluice/internal/annot"
 )
 
 // Contents are API objects by kind, in any order. The pointers may be shared with a cache: nobody changes what they
@@ -146,7 +147,7 @@ func (o *Objects) IngressClassParams(name string) *elbv2api.IngressClassParams {
 // TargetGroupBindings are all bindings by namespace and name.
 func (o *Objects) TargetGroupBindings() []*elbv2api.TargetGroupBinding { return o.bindings }
 
-// ServicesOf are the names of the Services that an Ingress names as backends, sorted, each once.
+// ServicesOf are the names of the Services that an Ingress names as backends or in its actions, sorted, each once.
 func ServicesOf(i *networkingv1.Ingress) []string {
 	var names []string
 	add := func(b *networkingv1.IngressBackend) {
@@ -163,6 +164,7 @@ func ServicesOf(i *networkingv1.Ingress) []string {
 			add(&r.HTTP.Paths[p].Backend)
 		}
 	}
+	names = append(names, annot.ActionServices(i)...)
 	slices.Sort(names)
 	return slices.Compact(names)
 }

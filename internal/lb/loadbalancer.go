@@ -1,5 +1,7 @@
 package lb
 
+import "time"
+
 // Type is the kind of load balancer (ELBv2 Type).
 type Type string
 
@@ -102,15 +104,24 @@ type ConditionField string
 
 // Condition fields that rules use.
 const (
-	HostHeader  ConditionField = "host-header"
-	PathPattern ConditionField = "path-pattern"
+	HostHeader    ConditionField = "host-header"
+	PathPattern   ConditionField = "path-pattern"
+	HTTPHeader    ConditionField = "http-header"
+	RequestMethod ConditionField = "http-request-method"
+	QueryString   ConditionField = "query-string"
+	SourceIP      ConditionField = "source-ip"
 )
 
-// Condition holds when one of its values matches.
+// Condition holds when one of its values matches. Header and query conditions can stand several times in a rule.
 type Condition struct {
 	Field  ConditionField
-	Values []string
+	Name   string      // of the header; HTTPHeader only
+	Values []string    // of all fields but QueryString
+	Pairs  []QueryPair // QueryString only
 }
+
+// QueryPair is a parameter of a URL. An empty key stands for any.
+type QueryPair struct{ Key, Value string }
 
 // Action is exactly one of its fields.
 type Action struct {
@@ -120,11 +131,17 @@ type Action struct {
 }
 
 // Forward sends requests to target groups in proportion to their weights.
-type Forward struct{ TargetGroups []WeightedTargetGroup }
+type Forward struct {
+	TargetGroups []WeightedTargetGroup
+	Sticky       time.Duration // how long a client stays with its target group; zero for not at all
+}
 
-// WeightedTargetGroup is a target group of the same stack and its share.
+// WeightedTargetGroup is a target group and its share. Exactly one of ID, ARN and Name is set: a target group of the
+// same stack, or one that others made.
 type WeightedTargetGroup struct {
 	ID     ResourceID
+	ARN    string
+	Name   string
 	Weight int // 0 to 999
 }
 

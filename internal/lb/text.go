@@ -2,6 +2,7 @@ package lb
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -133,15 +134,7 @@ func (h HealthCheck) String() string {
 func (a Action) String() string {
 	switch {
 	case a.Forward != nil:
-		var groups []string
-		for _, g := range a.Forward.TargetGroups {
-			if len(a.Forward.TargetGroups) == 1 {
-				groups = append(groups, string(g.ID))
-				continue
-			}
-			groups = append(groups, fmt.Sprintf("%s weight %d", g.ID, g.Weight))
-		}
-		return "forward " + strings.Join(groups, ", ")
+		return "forward " + a.Forward.String()
 	case a.FixedResponse != nil:
 		out := fmt.Sprintf("fixed-response %d %s", a.FixedResponse.StatusCode, a.FixedResponse.ContentType)
 		if a.FixedResponse.Body != "" {
@@ -157,9 +150,47 @@ func (a Action) String() string {
 	}
 }
 
+// String lists the target groups, with their weights where there are several.
+func (f Forward) String() string {
+	var groups []string
+	for _, g := range f.TargetGroups {
+		text := string(g.ID) + g.ARN
+		if g.Name != "" {
+			text = "target group named " + g.Name
+		}
+		if len(f.TargetGroups) > 1 {
+			text += fmt.Sprintf(" weight %d", g.Weight)
+		}
+		groups = append(groups, text)
+	}
+	out := strings.Join(groups, ", ")
+	if f.Sticky > 0 {
+		out += fmt.Sprintf(" sticky for %s", f.Sticky)
+	}
+	return out
+}
+
 // String is the field and its values: host-header app.example.com.
 func (c Condition) String() string {
-	return string(c.Field) + " " + strings.Join(c.Values, ",")
+	var values []string
+	switch c.Field {
+	case HTTPHeader:
+		for _, v := range c.Values {
+			values = append(values, strconv.Quote(v))
+		}
+		return string(c.Field) + " " + c.Name + " " + strings.Join(values, ",")
+	case QueryString:
+		for _, p := range c.Pairs {
+			if p.Key == "" {
+				values = append(values, strconv.Quote(p.Value))
+				continue
+			}
+			values = append(values, strconv.Quote(p.Key)+"="+strconv.Quote(p.Value))
+		}
+		return string(c.Field) + " " + strings.Join(values, ",")
+	default:
+		return string(c.Field) + " " + strings.Join(c.Values, ",")
+	}
 }
 
 func conditions(list []Condition) string {

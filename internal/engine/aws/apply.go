@@ -83,6 +83,9 @@ func (p performer) waiting(ctx context.Context, limit time.Duration, try func() 
 func (p performer) resolved(a action) (action, error) {
 	missing := ""
 	resolved := a.renamed(func(name string) string {
+		if isARN(name) {
+			return name // somebody else's
+		}
 		group, ok := p.mirror.targetGroupNamed(p.plan.Stack, name)
 		if !ok {
 			missing = name

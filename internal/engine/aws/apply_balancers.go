@@ -244,6 +244,10 @@ func (p performer) explain(ctx context.Context, err error, balancer, listener st
 			return readErr
 		}
 		for _, arn := range without(arns, found, func(g elbtypes.TargetGroup) string { return deref(g.TargetGroupArn) }) {
+			if !p.mirror.hasTargetGroup(arn) {
+				p.external.forget()
+				return blockedBy(err, lb.CloudRefused, arn, "there is no such target group", "Name one that exists in this region and VPC")
+			}
 			p.forgetTargetGroup(arn)
 		}
 	}

@@ -91,7 +91,11 @@ func actionRow(list []elbtypes.Action) action {
 		for _, g := range a.ForwardConfig.TargetGroups {
 			groups = append(groups, weighted{aws.ToString(g.TargetGroupArn), int(aws.ToInt32(g.Weight))})
 		}
-		return forwardTo(groups)
+		forward := forwardTo(groups)
+		if s := a.ForwardConfig.TargetGroupStickinessConfig; s != nil && aws.ToBool(s.Enabled) {
+			forward.Sticky = time.Duration(aws.ToInt32(s.DurationSeconds)) * time.Second
+		}
+		return forward
 	case a.Type == elbtypes.ActionTypeEnumForward:
 		return forwardTo([]weighted{{aws.ToString(a.TargetGroupArn), 1}})
 	case a.Type == elbtypes.ActionTypeEnumFixedResponse && a.FixedResponseConfig != nil:
@@ -122,6 +126,11 @@ func sdkActions(a action) []elbtypes.Action {
 				TargetGroupArn: aws.String(g.Group), Weight: aws.Int32(int32(g.Weight)),
 			})
 		}
+		if a.Sticky > 0 {
+			config.TargetGroupStickinessConfig = &elbtypes.TargetGroupStickinessConfig{
+				Enabled: aws.Bool(true), DurationSeconds: aws.Int32(int32(a.Sticky.Seconds())),
+			}
+		}
 		return []elbtypes.Action{{Type: elbtypes.ActionTypeEnumForward, ForwardConfig: config}}
 	case a.Redirect != lb.Redirect{}:
 		return []elbtypes.Action{{Type: elbtypes.ActionTypeEnumRedirect, RedirectConfig: &elbtypes.RedirectActionConfig{
@@ -138,18 +147,32 @@ func sdkActions(a action) []elbtypes.Action {
 }
 
 func conditionRow(c elbtypes.RuleCondition) lb.Condition {
-	field := lb.ConditionField(aws.ToString(c.Field))
+	out := lb.Condition{Field: lb.ConditionField(aws.ToString(c.Field))}
+	regex := len(c.RegexValues) > 0
 	switch {
-	case field == lb.HostHeader && c.HostHeaderConfig != nil && len(c.HostHeaderConfig.RegexValues) == 0:
-		return lb.Condition{Field: field, Values: c.HostHeaderConfig.Values}
-	case field == lb.PathPattern && c.PathPatternConfig != nil && len(c.PathPatternConfig.RegexValues) == 0:
-		return lb.Condition{Field: field, Values: c.PathPatternConfig.Values}
-	case (field == lb.HostHeader || field == lb.PathPattern) && len(c.Values) > 0:
-		return lb.Condition{Field: field, Values: c.Values}
-	default:
-		// What the model cannot say: it equals no wanted condition.
-		return lb.Condition{Field: field, Values: []string{jsonText(c)}}
+	case out.Field == lb.HostHeader && c.HostHeaderConfig != nil:
+		out.Values, regex = c.HostHeaderConfig.Values, len(c.HostHeaderConfig.RegexValues) > 0
+	case out.Field == lb.PathPattern && c.PathPatternConfig != nil:
+		out.Values, regex = c.PathPatternConfig.Values, len(c.PathPatternConfig.RegexValues) > 0
+	case out.Field == lb.HTTPHeader && c.HttpHeaderConfig != nil:
+		out.Name = aws.ToString(c.HttpHeaderConfig.HttpHeaderName)
+		out.Values, regex = c.HttpHeaderConfig.Values, len(c.HttpHeaderConfig.RegexValues) > 0
+	case out.Field == lb.RequestMethod && c.HttpRequestMethodConfig != nil:
+		out.Values = c.HttpRequestMethodConfig.Values
+	case out.Field == lb.SourceIP && c.SourceIpConfig != nil:
+		out.Values = c.SourceIpConfig.Values
+	case out.Field == lb.QueryString && c.QueryStringConfig != nil:
+		for _, pair := range c.QueryStringConfig.Values {
+			out.Pairs = append(out.Pairs, lb.QueryPair{Key: aws.ToString(pair.Key), Value: aws.ToString(pair.Value)})
+		}
+	case out.Field == lb.HostHeader || out.Field == lb.PathPattern:
+		out.Values = c.Values
 	}
+	if regex || len(out.Values)+len(out.Pairs) == 0 {
+		// What the model cannot say: it equals no wanted condition.
+		return lb.Condition{Field: out.Field, Values: []string{jsonText(c)}}
+	}
+	return out
 }
 
 func sdkConditions(list []lb.Condition) []elbtypes.RuleCondition {
@@ -161,6 +184,18 @@ func sdkConditions(list []lb.Condition) []elbtypes.RuleCondition {
 			condition.HostHeaderConfig = &elbtypes.HostHeaderConditionConfig{Values: c.Values}
 		case lb.PathPattern:
 			condition.PathPatternConfig = &elbtypes.PathPatternConditionConfig{Values: c.Values}
+		case lb.HTTPHeader:
+			condition.HttpHeaderConfig = &elbtypes.HttpHeaderConditionConfig{HttpHeaderName: aws.String(c.Name), Values: c.Values}
+		case lb.RequestMethod:
+			condition.HttpRequestMethodConfig = &elbtypes.HttpRequestMethodConditionConfig{Values: c.Values}
+		case lb.SourceIP:
+			condition.SourceIpConfig = &elbtypes.SourceIpConditionConfig{Values: c.Values}
+		case lb.QueryString:
+			condition.QueryStringConfig = &elbtypes.QueryStringConditionConfig{}
+			for _, pair := range c.Pairs {
+				condition.QueryStringConfig.Values = append(condition.QueryStringConfig.Values,
+					elbtypes.QueryStringKeyValuePair{Key: text(pair.Key), Value: aws.String(pair.Value)})
+			}
 		}
 		out = append(out, condition)
 	}

@@ -76,6 +76,7 @@ type Engine struct {
 	reader   reader
 	mirror   *mirror
 	network  *network
+	external *externalGroups
 	targets  *targets
 
 	auditing sync.Mutex // one reading of everything at a time
@@ -104,6 +105,7 @@ func New(o Options) (*Engine, error) {
 		reader:   reader{api: api, cluster: o.Cluster, vpc: o.VPCID},
 		mirror:   newMirror(o.Cluster, o.Now),
 		network:  &network{api: api, vpc: o.VPCID, now: o.Now},
+		external: &externalGroups{api: api, now: o.Now},
 		targets:  newTargets(),
 	}, nil
 }
@@ -123,6 +125,7 @@ func (e *Engine) Audit(ctx context.Context) ([]lb.StackID, error) {
 		return nil, err
 	}
 	e.network.forget()
+	e.external.forget()
 	if len(changed) > 0 {
 		e.options.Logger.Info("AWS differs from what was known", "stacks", changed)
 	}
@@ -167,7 +170,7 @@ func (e *Engine) Provisioning(ctx context.Context) ([]lb.StackID, error) {
 func (e *Engine) Features() lb.Features { return lb.Features{lb.InstanceTargetsFeature} }
 
 // Plan returns the steps from what the mirror has of a stack to what is wanted. It reads the VPC's subnets where a load
-// balancer is new or names its subnets, unless they are known.
+// balancer is new or names its subnets, and target groups of others that rules name, unless they are known.
 func (e *Engine) Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdict, error) {
 	if !e.mirror.isLoaded() {
 		return plan.Plan{}, nil, errors.New("aws: nothing was loaded yet")
@@ -193,7 +196,12 @@ func (e *Engine) Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdi
 	if len(verdicts) > 0 {
 		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(verdicts), nil
 	}
-	return e.planWith(want, v, subnets)
+	want, missing, err := e.external.resolved(ctx, want)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	p, verdicts, err := e.planWith(want, v, subnets)
+	return p, append(verdicts, missing...), err
 }
 
 // planWith plans with subnets resolved.

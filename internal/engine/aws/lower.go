@@ -182,7 +182,7 @@ func match[V any](rows []V, name string, fits func(V) (string, bool)) (row V, fo
 // listeners adds the listeners of a load balancer and their rules.
 func (s settings) listeners(out *lowered, b lb.LoadBalancer, balancer plan.ID, v view) {
 	held := heldByOthers(v, balancer)
-	name := func(id string) string { return out.names[lb.ResourceID(id)] }
+	name := func(id string) string { return orElse(out.names[lb.ResourceID(id)], id) } // others' groups by ARN
 	for _, l := range b.Listeners {
 		listener := Listener{
 			LoadBalancer: balancer, Port: l.Port, Protocol: l.Protocol,
@@ -214,9 +214,11 @@ func actionOf(a lb.Action) action {
 	case a.Forward != nil:
 		var groups []weighted
 		for _, g := range a.Forward.TargetGroups {
-			groups = append(groups, weighted{Group: string(g.ID), Weight: g.Weight})
+			groups = append(groups, weighted{Group: orElse(string(g.ID)+g.ARN, g.Name), Weight: g.Weight})
 		}
-		return forwardTo(groups)
+		forward := forwardTo(groups)
+		forward.Sticky = a.Forward.Sticky
+		return forward
 	case a.Redirect != nil:
 		return redirectTo(*a.Redirect)
 	case a.FixedResponse != nil:

@@ -361,6 +361,13 @@ func (m *mirror) targetGroupNamed(stack lb.StackID, name string) (targetGroup, b
 	return find(m.targetGroups.of(stack), func(g targetGroup) bool { return g.Name == name })
 }
 
+func (m *mirror) hasTargetGroup(arn string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.targetGroups.rows[arn]
+	return ok
+}
+
 func (m *mirror) securityGroupNamed(stack lb.StackID, name string) (securityGroup, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

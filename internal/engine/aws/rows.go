@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sluicehq/sluice/internal/lb"
 )
@@ -95,6 +96,7 @@ func (p permission) source() string { return p.CIDR + p.CIDR6 + p.PrefixList + p
 // placeholders that change nothing left out. Target groups are ARNs in rows and names in resources.
 type action struct {
 	Forward  []weighted
+	Sticky   time.Duration    // of Forward; zero for not at all
 	Fixed    lb.FixedResponse // zero for none
 	Redirect lb.Redirect      // zero for none
 	Other    string           // text of what the model cannot say; such an action equals nothing that is wanted
@@ -141,7 +143,8 @@ func (a action) renamed(name func(string) string) action {
 	for _, g := range a.Forward {
 		groups = append(groups, weighted{Group: name(g.Group), Weight: g.Weight})
 	}
-	return forwardTo(groups)
+	a.Forward = forwardTo(groups).Forward
+	return a
 }
 
 // String is the model's text for it: forward k8s-default-web-0123456789, or redirect 301 ….
@@ -154,7 +157,7 @@ func (a action) String() string {
 		for _, g := range a.Forward {
 			groups = append(groups, lb.WeightedTargetGroup{ID: lb.ResourceID(g.Group), Weight: g.Weight})
 		}
-		return lb.Action{Forward: &lb.Forward{TargetGroups: groups}}.String()
+		return lb.Action{Forward: &lb.Forward{TargetGroups: groups, Sticky: a.Sticky}}.String()
 	case a.Redirect != lb.Redirect{}:
 		return lb.Action{Redirect: &a.Redirect}.String()
 	default:
@@ -171,5 +174,7 @@ func conditionsText(list []lb.Condition) string {
 }
 
 func sortedConditions(list []lb.Condition) []lb.Condition {
-	return slices.SortedStableFunc(slices.Values(list), func(a, b lb.Condition) int { return cmp.Compare(a.Field, b.Field) })
+	return slices.SortedFunc(slices.Values(list), func(a, b lb.Condition) int {
+		return cmp.Or(cmp.Compare(a.Field, b.Field), cmp.Compare(a.String(), b.String()))
+	})
 }

@@ -3,6 +3,7 @@ package aws_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -305,7 +306,13 @@ func (c *contents) readListeners(t testing.TB, w *world, b elbtypes.LoadBalancer
 			}), " ")
 			var conditions []string
 			for _, condition := range r.Conditions {
-				conditions = append(conditions, *condition.Field+strings.Join(condition.PathPatternConfig.Values, ","))
+				if condition.PathPatternConfig != nil {
+					conditions = append(conditions, *condition.Field+strings.Join(condition.PathPatternConfig.Values, ","))
+					continue
+				}
+				text, err := json.Marshal(condition)
+				check(t, err)
+				conditions = append(conditions, string(text))
 			}
 			c.add("rule %s:%d/%05s %v %s %s", *b.LoadBalancerName, *l.Port, *r.Priority, conditions, c.actions(r.Actions), kept)
 		}

@@ -46,7 +46,7 @@ type scenario struct {
 var scenarios = []scenario{
 	{"creation", nil, &full},
 	{"a change", &full, &Shape{
-		Ports: []uint16{80}, Tag: "green", CIDRs: []string{"172.16.0.0/12"}, Health: "/health",
+		Ports: []uint16{80}, Tag: "green", CIDRs: []string{"172.16.0.0/12"}, Health: "/health", Guarded: true,
 		Rules: []Path{{"/b", "app2", ""}, {"/new", "app3", "app2"}, {"/c/*", "app3", ""}},
 	}},
 	{"a replacement", &full, &Shape{

@@ -19,6 +19,7 @@ type Shape struct {
 	Node     bool     // instance targets instead of ip targets
 	CIDRs    []string // 0.0.0.0/0 when empty
 	Tag      string   // value of a tag "team" on everything; none when empty
+	Guarded  bool     // every rule has a condition of each other field too
 }
 
 // Path is one rule: a path and the service that gets it. An empty service is a redirect.
@@ -63,7 +64,7 @@ func Stack(name string, s Shape) lb.Stack {
 		for i, p := range s.Rules {
 			listener.Rules = append(listener.Rules, lb.Rule{
 				Priority:   i + 1,
-				Conditions: []lb.Condition{{Field: lb.PathPattern, Values: []string{p.Path}}},
+				Conditions: append(guards(s), lb.Condition{Field: lb.PathPattern, Values: []string{p.Path}}),
 				Action:     actionOf(&stack, name, p, s, tags), Tags: tags, From: ingress,
 				Field: fmt.Sprintf("spec.rules[0].http.paths[%d]", i),
 			})
@@ -77,6 +78,19 @@ func Stack(name string, s Shape) lb.Stack {
 	stack.LoadBalancers, stack.SecurityGroups = []lb.LoadBalancer{balancer}, []lb.SecurityGroup{group}
 	slices.SortFunc(stack.TargetGroups, func(a, b lb.TargetGroup) int { return cmp.Compare(a.ID, b.ID) })
 	return stack
+}
+
+// guards are conditions of most other fields.
+func guards(s Shape) []lb.Condition {
+	if !s.Guarded {
+		return nil
+	}
+	return []lb.Condition{
+		{Field: lb.SourceIP, Values: []string{"10.0.0.0/8"}},
+		{Field: lb.HTTPHeader, Name: "X-Env", Values: []string{"green, blue"}},
+		{Field: lb.QueryString, Pairs: []lb.QueryPair{{Key: "v", Value: "2"}}},
+		{Field: lb.RequestMethod, Values: []string{"GET"}},
+	}
 }
 
 // actionOf is the action of a rule; the target groups that it needs are added to the stack.
@@ -124,7 +138,7 @@ func need(stack *lb.Stack, ingress, service string, s Shape, tags []lb.Tag) lb.R
 func Any(r *rand.Rand) Shape {
 	pick := func(values ...string) string { return values[r.IntN(len(values))] }
 	s := Shape{
-		Internal: r.IntN(4) == 0, Node: r.IntN(4) == 0,
+		Internal: r.IntN(4) == 0, Node: r.IntN(4) == 0, Guarded: r.IntN(4) == 0,
 		Health: pick("", "", "/health"), Tag: pick("", "blue", "green"),
 	}
 	for _, port := range []uint16{80, 8080, 9000} {
