@@ -74,9 +74,9 @@ func TestMapsAreReadAsTheReferenceReadsThem(t *testing.T) {
 
 func TestListenPorts(t *testing.T) {
 	for value, want := range map[string][]Listen{
-		`[{"HTTP": 80}]`:                {{80, lb.HTTP}},
-		`[{"HTTPS":443,"HTTP":80}]`:     {{80, lb.HTTP}, {443, lb.HTTPS}},
-		`[{"HTTP": 80}, {"HTTPS": 80}]`: {{80, lb.HTTPS}},
+		`[{"HTTP": 80}]`:                {{Port: 80, Protocol: lb.HTTP}},
+		`[{"HTTPS":443,"HTTP":80}]`:     {{Port: 80, Protocol: lb.HTTP}, {Port: 443, Protocol: lb.HTTPS}},
+		`[{"HTTP": 80}, {"HTTPS": 80}]`: {{Port: 80, Protocol: lb.HTTPS}},
 		``:                              nil,
 		`[]`:                            nil,
 		`{}`:                            nil,

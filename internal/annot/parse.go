@@ -73,8 +73,10 @@ func sortTags(pairs map[string]string) []lb.Tag {
 
 // Listen is one port that an Ingress listens on.
 type Listen struct {
-	Port     uint16
-	Protocol lb.Protocol
+	Port            uint16
+	Protocol        lb.Protocol
+	Attributes      Given[[]lb.Attribute]
+	ClassAttributes []lb.Attribute // of class parameters; they win, key by key
 }
 
 // parseListenPorts reads [{"HTTP": 80}, {"HTTPS": 443}]. The result is sorted by port; the later of two entries for a

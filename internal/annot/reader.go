@@ -152,8 +152,6 @@ func (r *reader) unservedParams(params *elbv2api.IngressClassParams) {
 	}{
 		{"certificateArn", len(s.CertificateArn) > 0, true},
 		{"ipamConfiguration", s.IPAMConfiguration != nil, true},
-		{"listeners", len(s.Listeners) > 0, false},
-		{"loadBalancerAttributes", len(s.LoadBalancerAttributes) > 0, false},
 		{"minimumLoadBalancerCapacity", s.MinimumLoadBalancerCapacity != nil, false},
 		{"prefixListsIDs", len(s.PrefixListsIDs)+len(s.PrefixListsIDsLegacy) > 0, true},
 		{"sslPolicy", s.SSLPolicy != "", true},

@@ -28,10 +28,12 @@ type Ingress struct {
 	IPAddressType    Given[lb.IPAddressType]
 	Subnets          Given[lb.SubnetSelection]
 	InboundCIDRs     Given[[]string] // canonical and sorted
-	Listen           []Listen        // sorted by port
-	ListenField      string          // where Listen was written
-	Tags             []lb.Tag        // sorted by key
-	TagsAt           Origin          // where they were written; with several places, the Ingress
+	Attributes       Given[[]lb.Attribute]
+	ClassAttributes  []lb.Attribute // of class parameters; they win, key by key, where the Ingress is first in its group
+	Listen           []Listen       // sorted by port
+	ListenField      string         // where Listen was written
+	Tags             []lb.Tag       // sorted by key
+	TagsAt           Origin         // where they were written; with several places, the Ingress
 }
 
 // Given is a setting that may have been given.
@@ -60,6 +62,7 @@ type TargetGroup struct {
 	HealthCheckPort string         // as written: traffic-port, a number, or the name of a Service port
 	HealthCheckFrom Origin         // who wrote the port
 	NodeLabels      []lb.Tag
+	Attributes      []lb.Attribute
 	Tags            []lb.Tag
 }
 
@@ -86,13 +89,15 @@ func IngressSettings(ingress *networkingv1.Ingress, params *elbv2api.IngressClas
 	}
 	class := params.Spec
 	s := Ingress{
-		Order:        r.number(groupOrder, 0, -1000, 1000),
-		Subnets:      r.subnets(params),
-		InboundCIDRs: r.cidrs(params),
-		Listen:       r.listen(),
-		ListenField:  field(listenPorts),
-		Tags:         merge(r.tags(), classTags(class), defaults.Tags),
-		TagsAt:       Origin{Object: r.layers[0].object, Field: field(tags)},
+		Order:           r.number(groupOrder, 0, -1000, 1000),
+		Subnets:         r.subnets(params),
+		InboundCIDRs:    r.cidrs(params),
+		Attributes:      r.attributes(loadBalancerAttributes, knownBalancerAttributes),
+		ClassAttributes: r.classAttributes(params, "loadBalancerAttributes", class.LoadBalancerAttributes, knownBalancerAttributes),
+		Listen:          r.listeners(params, r.listen()),
+		ListenField:     field(listenPorts),
+		Tags:            merge(r.tags(), classTags(class), defaults.Tags),
+		TagsAt:          Origin{Object: r.layers[0].object, Field: field(tags)},
 	}
 	if class.LoadBalancerName != "" {
 		s.LoadBalancerName = byClass(params, "loadBalancerName", class.LoadBalancerName, class.LoadBalancerName)
@@ -154,6 +159,7 @@ func TargetGroupSettings(ingress *networkingv1.Ingress, service *corev1.Service,
 	if s.HealthCheckPort == "" {
 		s.HealthCheckPort = "traffic-port"
 	}
+	s.Attributes = r.attributes(targetGroupAttributes, knownGroupAttributes).Value
 	if s.TargetType == lb.InstanceTargets {
 		s.NodeLabels = r.pairs(targetNodeLabels)
 	}

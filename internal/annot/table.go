@@ -91,6 +91,12 @@ var (
 		Doc: "Tags for everything that is made for the Ingress; on a Service, for its target groups."}
 	listenPorts = Key{Suffix: "listen-ports", Type: JSON, Default: `[{"HTTP": 80}]`, Scope: ListenerScope, Support: Served,
 		Doc: `Ports to listen on, such as [{"HTTP": 80}, {"HTTP": 8080}]. This version refuses HTTPS.`}
+	loadBalancerAttributes = Key{Suffix: "load-balancer-attributes", Type: Map, Scope: LoadBalancerScope, Class: "loadBalancerAttributes", Support: Served,
+		Doc: "Attributes of the load balancer, as ELBv2 names them. One that is taken out of the annotation stays as it was. With deletion_protection.enabled=true the load balancer is not deleted when the Ingress is. In a group, the class field of the first member counts, key by key."}
+	listenerAttributes = Key{Suffix: "listener-attributes.", Type: Map, Scope: ListenerScope, Class: "listeners", Support: Served,
+		Doc: "Attributes of the listener PROTOCOL-PORT, such as listener-attributes.HTTP-80. One that is taken out of the annotation stays as it was."}
+	targetGroupAttributes = Key{Suffix: "target-group-attributes", Type: Map, Scope: TargetGroupScope, Service: true, Support: Served,
+		Doc: "Attributes of the target groups, as ELBv2 names them. One that is taken out of the annotation stays as it was."}
 	actions = Key{Suffix: "actions.", Type: JSON, Scope: RuleScope, Support: Served,
 		Doc: "What happens to the requests of backends with this Service name and the port name use-annotation: a fixed response, a redirect, or forwarding to one or several target groups with weights, also ones that others made (by ARN or name)."}
 	conditions = Key{Suffix: "conditions.", Type: JSON, Scope: RuleScope, Support: Served,
@@ -121,13 +127,12 @@ var (
 
 // table is every annotation of the reference under Prefix, in the order of the reference page.
 var table = []Key{
-	groupName, groupOrder, loadBalancerName, scheme, ipAddressType, subnets, inboundCIDRs, tags,
+	groupName, groupOrder, loadBalancerName, scheme, ipAddressType, subnets, inboundCIDRs, loadBalancerAttributes, tags,
 	{Suffix: "customer-owned-ipv4-pool", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "Address pool on an Outpost."},
 	{Suffix: "ipam-ipv4-pool-id", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "IPAM pool of public addresses."},
 	{Suffix: "security-groups", Type: List, Scope: LoadBalancerScope, Support: Stops, Doc: "Security groups instead of the managed one."},
 	{Suffix: "manage-backend-security-group-rules", Type: Boolean, Scope: LoadBalancerScope, Support: Passed, Doc: "Whether security-groups still opens nodes and pods."},
 	{Suffix: "security-group-prefix-lists", Type: List, Scope: LoadBalancerScope, Class: "prefixListsIDs", Support: Stops, Doc: "Prefix lists that the managed security group lets in."},
-	{Suffix: "load-balancer-attributes", Type: Map, Scope: LoadBalancerScope, Class: "loadBalancerAttributes", Support: Passed, Doc: "Attributes of the load balancer."},
 	{Suffix: "minimum-load-balancer-capacity", Type: Map, Scope: LoadBalancerScope, Class: "minimumLoadBalancerCapacity", Support: Passed, Doc: "Reserved capacity units."},
 	{Suffix: "wafv2-acl-arn", Type: String, Scope: LoadBalancerScope, Class: "wafv2AclArn", Support: Stops, Doc: "Web ACL by ARN."},
 	{Suffix: "wafv2-acl-name", Type: String, Scope: LoadBalancerScope, Class: "wafv2AclName", Support: Stops, Doc: "Web ACL by name."},
@@ -137,12 +142,11 @@ var table = []Key{
 	{Suffix: "enable-frontend-nlb", Type: Boolean, Scope: LoadBalancerScope, Support: Stops, Doc: "A Network Load Balancer in front."},
 	{Suffix: "frontend-nlb-", Type: String, Scope: LoadBalancerScope, Support: Passed, Doc: "Settings of the Network Load Balancer in front."},
 	{Suffix: "dry-run-plan", Type: JSON, Scope: LoadBalancerScope, Support: Passed, Doc: "Written by the reference, never read."},
-	listenPorts,
+	listenPorts, listenerAttributes,
 	{Suffix: "certificate-arn", Type: List, Scope: ListenerScope, Class: "certificateArn", Support: Stops, Doc: "Certificates of HTTPS listeners."},
 	{Suffix: "ssl-policy", Type: String, Scope: ListenerScope, Class: "sslPolicy", Support: Stops, Doc: "TLS policy of HTTPS listeners."},
 	{Suffix: "ssl-redirect", Type: Integer, Scope: ListenerScope, Class: "sslRedirectPort", Support: Stops, Doc: "HTTPS port that HTTP listeners redirect to."},
 	{Suffix: "mutual-authentication", Type: JSON, Scope: ListenerScope, Support: Stops, Doc: "Client certificates."},
-	{Suffix: "listener-attributes.", Type: Map, Scope: ListenerScope, Class: "listeners", Support: Passed, Doc: "Attributes of the listener PROTOCOL-PORT."},
 	{Suffix: "create-acm-cert", Type: Boolean, Scope: ListenerScope, Support: Stops, Doc: "Requests a certificate."},
 	{Suffix: "acm-pca-arn", Type: String, Scope: ListenerScope, Support: Passed, Doc: "Private CA for create-acm-cert."},
 	actions, conditions,
@@ -158,7 +162,7 @@ var table = []Key{
 	{Suffix: "jwt-validation", Type: JSON, Scope: RuleScope, Support: Stops, Doc: "Validation of JSON Web Tokens."},
 	targetType, backendProtocol,
 	{Suffix: "backend-protocol-version", Type: String, Values: []string{"HTTP1", "HTTP2", "GRPC"}, Default: "HTTP1", Scope: TargetGroupScope, Service: true, Support: Stops, Doc: "HTTP version toward targets."},
-	{Suffix: "target-group-attributes", Type: Map, Scope: TargetGroupScope, Service: true, Support: Passed, Doc: "Attributes of the target groups."},
+	targetGroupAttributes,
 	healthCheckPort, healthCheckProtocol, healthCheckPath, healthCheckInterval, healthCheckTimeout,
 	healthyThreshold, unhealthyThreshold, successCodes, targetNodeLabels,
 	{Suffix: "target-control-port.", Type: Integer, Scope: TargetGroupScope, Service: true, Support: Passed, Doc: "Port of the target optimizer's agent."},

@@ -188,7 +188,7 @@ func (b *backends) targetGroup(service *corev1.Service, port, target lb.Port, se
 		action: lb.Action{Forward: &lb.Forward{TargetGroups: []lb.WeightedTargetGroup{{ID: id, Weight: 1}}}},
 		group: lb.TargetGroup{
 			ID: id, Name: name, TargetType: settings.TargetType, Protocol: settings.Protocol, ProtocolVersion: lb.HTTP1,
-			Port: number, IPAddressType: lb.IPv4, HealthCheck: check, Tags: settings.Tags, From: from,
+			Port: number, IPAddressType: lb.IPv4, HealthCheck: check, Attributes: settings.Attributes, Tags: settings.Tags, From: from,
 		},
 		binding: lb.Binding{
 			TargetGroup: id, Namespace: service.Namespace, Name: name, Service: service.Name, ServicePort: port,

@@ -8,6 +8,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 
+	"github.com/sluicehq/sluice/internal/annot"
 	"github.com/sluicehq/sluice/internal/kube"
 	"github.com/sluicehq/sluice/internal/lb"
 )
@@ -17,6 +18,8 @@ type group struct {
 	id      lb.StackID
 	options Options
 	members []*member // in any order
+	// protected are told that their load balancer may not be deleted with them, if it would be
+	protected []lb.Verdict
 }
 
 // member is an Ingress that is in the stack, or that was and of which this cannot be told any more.
@@ -51,6 +54,12 @@ func (g *group) enter(objects *kube.Objects, ingress *networkingv1.Ingress, last
 		// An Ingress whose class cannot be told keeps what it has: a class edited by accident detaches nobody.
 		m.verdicts = o.verdicts
 		m.fallBack()
+	case ingress.DeletionTimestamp != nil && m.bound:
+		if at, protected := annot.Protected(ingress); protected {
+			g.protected = append(g.protected, at.Verdict(lb.Refused, lb.DeletionProtected,
+				"protects the load balancer, so it and the Ingress stay", "Set deletion_protection.enabled=false in the annotation"))
+		}
+		return
 	default:
 		return
 	}
@@ -89,6 +98,9 @@ func (g *group) compiled() Compiled {
 	for _, m := range g.members {
 		out.Verdicts = append(out.Verdicts, m.verdicts...)
 	}
+	if len(g.members) == 0 && len(g.protected) > 0 {
+		out.Held, out.Verdicts = true, g.protected
+	}
 	out.Verdicts = lb.SortVerdicts(out.Verdicts)
 	return out
 }
@@ -99,6 +111,9 @@ func (g *group) agree() shared {
 	for {
 		var s shared
 		var again bool
+		if first := g.wanted(); len(first) > 0 {
+			s.imposed = first[0].form.settings.ClassAttributes
+		}
 		for _, m := range g.inOrder() {
 			if !m.fresh {
 				continue
@@ -155,6 +170,7 @@ func (g *group) stack(s shared) lb.Stack {
 		IPAddressType:  s.family.Or(lb.IPv4),
 		Subnets:        s.subnets.Value,
 		SecurityGroups: []lb.SecurityGroupRef{{Managed: lb.ManagedSecurityGroupID}, {Backend: true}},
+		Attributes:     s.attributes.with(s.imposed),
 		Tags:           s.tags.sorted(),
 		Listeners:      g.listeners(s),
 		From:           stack.Members,
@@ -190,7 +206,10 @@ func (g *group) securityGroup(s shared, from []lb.Object) lb.SecurityGroup {
 func (g *group) listeners(s shared) []lb.Listener {
 	out := make([]lb.Listener, len(s.ports))
 	for i, p := range s.ports {
-		out[i] = lb.Listener{Port: p.number, Protocol: p.protocol, Tags: p.tags.sorted(), Default: g.fallback(p)}
+		out[i] = lb.Listener{
+			Port: p.number, Protocol: p.protocol, Default: g.fallback(p),
+			Attributes: p.attributes.with(p.imposed), Tags: p.tags.sorted(),
+		}
 	}
 	count := 0
 	for _, m := range g.wanted() {

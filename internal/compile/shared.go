@@ -19,7 +19,10 @@ type shared struct {
 	subnets claim[lb.SubnetSelection]
 	tags    claims
 	ports   []*port // sorted
-	groups  map[lb.ResourceID]lb.Object
+	// attributes and, of the first member's class, those that win over them
+	attributes claims
+	imposed    []lb.Attribute
+	groups     map[lb.ResourceID]lb.Object
 }
 
 // port is what members say about one listener.
@@ -29,6 +32,9 @@ type port struct {
 	members  []*member
 	cidrs    claim[[]string]
 	tags     claims
+	// attributes and, of the first member's class, those that win over them
+	attributes claims
+	imposed    []lb.Attribute
 }
 
 func (p *port) has(m *member) bool { return slices.Contains(p.members, m) }
@@ -59,6 +65,7 @@ func (s *shared) take(m *member) []lb.Verdict {
 	take(&t, &s.family, settings.IPAddressType, equal[lb.IPAddressType])
 	take(&t, &s.subnets, settings.Subnets, sameSubnets)
 	t.pairs(&s.tags, settings.Tags, settings.TagsAt, "tag")
+	t.attributes(&s.attributes, settings.Attributes, s.imposed)
 	for _, l := range settings.Listen {
 		s.listen(&t, m, l)
 	}
@@ -83,7 +90,7 @@ func (s *shared) take(m *member) []lb.Verdict {
 func (s *shared) listen(t *taking, m *member, l annot.Listen) {
 	i, known := slices.BinarySearchFunc(s.ports, l.Port, func(p *port, n uint16) int { return cmp.Compare(p.number, n) })
 	if !known {
-		s.ports = slices.Insert(s.ports, i, &port{number: l.Port, protocol: l.Protocol})
+		s.ports = slices.Insert(s.ports, i, &port{number: l.Port, protocol: l.Protocol, imposed: l.ClassAttributes})
 	}
 	p, settings := s.ports[i], m.form.settings
 	if p.protocol != l.Protocol {
@@ -93,6 +100,7 @@ func (s *shared) listen(t *taking, m *member, l annot.Listen) {
 	}
 	p.members = append(p.members, m)
 	take(t, &p.cidrs, settings.InboundCIDRs, slices.Equal[[]string])
+	t.attributes(&p.attributes, l.Attributes, p.imposed)
 	t.pairs(&p.tags, settings.Tags, settings.TagsAt, "tag") // differences are those of the load balancer's tags
 }
 
@@ -126,6 +134,27 @@ func (t *taking) pairs(have *claims, list []lb.Tag, at annot.Origin, what string
 			t.differs(at, what+" "+pair.Key+"="+pair.Value, pair.Key+"="+was.Value, was.by)
 		}
 	}
+}
+
+// attributes takes attributes, but for those that a class imposes.
+func (t *taking) attributes(have *claims, given annot.Given[[]lb.Attribute], imposed []lb.Attribute) {
+	var list []lb.Tag
+	for _, a := range given.Value {
+		if !slices.ContainsFunc(imposed, func(i lb.Attribute) bool { return i.Key == a.Key }) {
+			list = append(list, lb.Tag(a))
+		}
+	}
+	t.pairs(have, list, given.At, "attribute")
+}
+
+// with are the settings as attributes, together with those that a class imposes.
+func (c claims) with(imposed []lb.Attribute) []lb.Attribute {
+	out := slices.Clone(imposed)
+	for _, t := range c.sorted() {
+		out = append(out, lb.Attribute(t))
+	}
+	slices.SortFunc(out, func(a, b lb.Attribute) int { return cmp.Compare(a.Key, b.Key) })
+	return out
 }
 
 func (t *taking) differs(at annot.Origin, value, other string, by lb.Object) {

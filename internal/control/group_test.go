@@ -148,3 +148,42 @@ func TestABadMemberStopsNobody(t *testing.T) {
 		t.Errorf("left %v", left)
 	}
 }
+
+func TestDeletionProtection(t *testing.T) {
+	w := newWorld(t)
+	const protected = `alb.ingress.kubernetes.io/load-balancer-attributes: deletion_protection.enabled=true`
+	w.ingress("shop", inEdge+", "+protected, "web")
+	w.ingress("blog", inEdge, "web")
+	w.sync()
+	w.events()
+
+	// The load balancer serves somebody else too: the Ingress can go.
+	w.remove("shop")
+	w.sync()
+	if err := w.kube.Get(w.ctx, types.NamespacedName{Namespace: "default", Name: "shop"}, &networkingv1.Ingress{}); err == nil {
+		t.Error("shop is still there")
+	}
+	w.ingress("blog", inEdge+", "+protected, "web")
+	w.sync()
+	w.events()
+	w.calls()
+
+	// It would go with the last one.
+	w.remove("blog")
+	if ended := w.sync(); ended["edge"] != plan.Blocked {
+		t.Error(ended)
+	}
+	if calls := w.calls(); len(calls) > 0 {
+		t.Errorf("calls %v", calls)
+	}
+	if events := w.events(); len(events) != 1 || !strings.HasPrefix(events[0], "Warning DeletionProtected blog: ") {
+		t.Errorf("events %q", events)
+	}
+	blog := w.get("blog")
+	blog.Annotations["alb.ingress.kubernetes.io/load-balancer-attributes"] = "deletion_protection.enabled=false"
+	w.check(w.kube.Update(w.ctx, blog))
+	w.sync()
+	if left := w.engine.Stacks(); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+}

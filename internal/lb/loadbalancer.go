@@ -36,10 +36,15 @@ type LoadBalancer struct {
 	IPAddressType  IPAddressType
 	Subnets        SubnetSelection
 	SecurityGroups []SecurityGroupRef
-	Tags           []Tag      // sorted by key
-	Listeners      []Listener // sorted by port
+	Attributes     []Attribute // sorted by key; others stay as they are
+	Tags           []Tag       // sorted by key
+	Listeners      []Listener  // sorted by port
 	From           []Object
 }
+
+// Attribute is a setting of a load balancer, listener or target group under the key that ELBv2 has for it. Compile lets
+// only keys and values through that ELBv2 knows.
+type Attribute struct{ Key, Value string }
 
 // SubnetSelection says which subnets a load balancer uses. At most one field is set; none means discovery by the
 // scheme's role tag (EKS "Subnet requirements for load balancers").
@@ -81,12 +86,13 @@ type IngressPermission struct {
 
 // Listener is one port of a load balancer. Rules are in order of priority, which is 1, 2, 3 ….
 type Listener struct {
-	Port     uint16
-	Protocol Protocol
-	Default  Action
-	Rules    []Rule
-	Tags     []Tag
-	From     []Object
+	Port       uint16
+	Protocol   Protocol
+	Default    Action
+	Rules      []Rule
+	Attributes []Attribute // sorted by key; others stay as they are
+	Tags       []Tag
+	From       []Object
 }
 
 // Rule sends what meets all conditions to an action.

@@ -30,6 +30,7 @@ type TargetGroup struct {
 	Port            uint16 // used where a target is registered without one
 	IPAddressType   IPAddressType
 	HealthCheck     HealthCheck
+	Attributes      []Attribute // sorted by key; others stay as they are
 	Tags            []Tag
 	From            []Object
 }

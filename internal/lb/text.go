@@ -47,6 +47,12 @@ func (t *text) tags(depth int, tags []Tag) {
 	}
 }
 
+func (t *text) attributes(depth int, attributes []Attribute) {
+	for _, a := range attributes {
+		t.line(depth, "attribute %s=%s", a.Key, a.Value)
+	}
+}
+
 func (t *text) loadBalancer(b LoadBalancer) {
 	t.line(1, "load-balancer %s %s", b.ID, b.Name)
 	t.line(2, "%s %s %s", b.Type, b.Scheme, b.IPAddressType)
@@ -54,10 +60,12 @@ func (t *text) loadBalancer(b LoadBalancer) {
 	for _, g := range b.SecurityGroups {
 		t.line(2, "security-group %s", g)
 	}
+	t.attributes(2, b.Attributes)
 	t.tags(2, b.Tags)
 	t.from(2, "from", b.From)
 	for _, l := range b.Listeners {
 		t.line(2, "listener %d %s", l.Port, l.Protocol)
+		t.attributes(3, l.Attributes)
 		t.tags(3, l.Tags)
 		t.from(3, "from", l.From)
 		for _, r := range l.Rules {
@@ -84,6 +92,7 @@ func (t *text) targetGroup(g TargetGroup) {
 	t.line(1, "target-group %s %s", g.ID, g.Name)
 	t.line(2, "%s %s %s port %s %s", g.TargetType, g.Protocol, g.ProtocolVersion, Port{Number: int32(g.Port)}, g.IPAddressType)
 	t.line(2, "health-check %s", g.HealthCheck)
+	t.attributes(2, g.Attributes)
 	t.tags(2, g.Tags)
 	t.from(2, "from", g.From)
 }

@@ -40,6 +40,7 @@ const (
 	QuotaExceeded         Reason = "QuotaExceeded"
 	GroupConflict         Reason = "GroupConflict"
 	UnsupportedByEngine   Reason = "UnsupportedByEngine"
+	DeletionProtected     Reason = "DeletionProtected"
 	CloudRefused          Reason = "CloudRefused"
 )
 

@@ -180,14 +180,6 @@ func (a api) setIPAddressType(ctx context.Context, arn string, t lb.IPAddressTyp
 	return elbError("SetIpAddressType", err)
 }
 
-func (a api) unprotect(ctx context.Context, arn string) error {
-	_, err := a.elb.ModifyLoadBalancerAttributes(ctx, &elb.ModifyLoadBalancerAttributesInput{
-		LoadBalancerArn: aws.String(arn),
-		Attributes:      []elbtypes.LoadBalancerAttribute{{Key: aws.String("deletion_protection.enabled"), Value: aws.String("false")}},
-	})
-	return elbError("ModifyLoadBalancerAttributes", err)
-}
-
 func (a api) deleteLoadBalancer(ctx context.Context, arn string) error {
 	_, err := a.elb.DeleteLoadBalancer(ctx, &elb.DeleteLoadBalancerInput{LoadBalancerArn: aws.String(arn)})
 	return elbError("DeleteLoadBalancer", err)

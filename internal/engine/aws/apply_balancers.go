@@ -135,14 +135,14 @@ func (p performer) updateLoadBalancer(ctx context.Context, row loadBalancer, wan
 		}
 		edit(func(b *loadBalancer) { b.IPAddressType = want.IPAddressType })
 	}
-	return nil
+	return p.attributes.sync(ctx, row.ARN, want.Attributes)
 }
 
 // deleteLoadBalancer deletes it, protected or not: the objects that asked for it are gone, and deletes always work.
 func (p performer) deleteLoadBalancer(ctx context.Context, have LoadBalancer) error {
 	err := p.api.deleteLoadBalancer(ctx, have.arn)
 	if isProtected(err) {
-		if err := p.api.unprotect(ctx, have.arn); err != nil {
+		if _, err := p.api.setAttributes(ctx, have.arn, []lb.Attribute{{Key: "deletion_protection.enabled", Value: "false"}}); err != nil {
 			return err
 		}
 		err = p.api.deleteLoadBalancer(ctx, have.arn)
@@ -151,6 +151,7 @@ func (p performer) deleteLoadBalancer(ctx context.Context, have LoadBalancer) er
 		return err
 	}
 	p.mirror.dropLoadBalancer(have.arn)
+	p.attributes.drop(have.arn)
 	return nil
 }
 
@@ -161,6 +162,7 @@ func (p performer) listener(ctx context.Context, verb plan.Verb, want Listener) 
 			return err
 		}
 		p.mirror.dropListener(want.arn)
+		p.attributes.drop(want.arn)
 		return nil
 	}
 	balancer, ok := p.mirror.loadBalancerNamed(p.plan.Stack, want.LoadBalancer.Name)
@@ -191,7 +193,7 @@ func (p performer) listener(ctx context.Context, verb plan.Verb, want Listener) 
 	}
 	row.Tags = row.Tags.changed(set, gone)
 	p.mirror.write(func(now time.Time) { p.mirror.listeners.put(row.ARN, row, now) })
-	return nil
+	return p.explain(ctx, p.attributes.sync(ctx, row.ARN, want.Attributes), balancer.ARN, row.ARN, action{})
 }
 
 func (p performer) makeListener(ctx context.Context, balancer string, want Listener, actions []elbtypes.Action) (listener, error) {

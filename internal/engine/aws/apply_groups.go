@@ -201,7 +201,11 @@ func (p performer) targetGroup(ctx context.Context, verb plan.Verb, want TargetG
 	}
 	row.Tags = row.Tags.changed(set, gone)
 	p.mirror.write(func(now time.Time) { p.mirror.targetGroups.put(row.ARN, row, now) })
-	return nil
+	err := p.attributes.sync(ctx, row.ARN, want.Attributes)
+	if isNotFound(err) {
+		p.forgetTargetGroup(row.ARN)
+	}
+	return err
 }
 
 func (p performer) makeTargetGroup(ctx context.Context, want TargetGroup) (targetGroup, error) {
@@ -252,6 +256,7 @@ func (p performer) deleteTargetGroup(ctx context.Context, have TargetGroup) erro
 func (e *Engine) forgetTargetGroup(arn string) {
 	e.mirror.write(func(now time.Time) { e.mirror.targetGroups.remove(arn, now) })
 	e.targets.drop(arn)
+	e.attributes.drop(arn)
 }
 
 func orElseError(err, other error) error {

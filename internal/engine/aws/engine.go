@@ -70,14 +70,15 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // Engine is the AWS engine. See the package comment for what it guarantees.
 type Engine struct {
-	options  Options
-	settings settings
-	api      api
-	reader   reader
-	mirror   *mirror
-	network  *network
-	external *externalGroups
-	targets  *targets
+	options    Options
+	settings   settings
+	api        api
+	reader     reader
+	mirror     *mirror
+	network    *network
+	external   *externalGroups
+	attributes *attributes
+	targets    *targets
 
 	auditing sync.Mutex // one reading of everything at a time
 	backend  sync.Mutex // the shared security group is made and removed by one step at a time
@@ -99,14 +100,15 @@ func New(o Options) (*Engine, error) {
 	}
 	api := newAPI(o.Config)
 	return &Engine{
-		options:  o,
-		settings: settings{cluster: o.Cluster, externalTags: o.ExternalTags},
-		api:      api,
-		reader:   reader{api: api, cluster: o.Cluster, vpc: o.VPCID},
-		mirror:   newMirror(o.Cluster, o.Now),
-		network:  &network{api: api, vpc: o.VPCID, now: o.Now},
-		external: &externalGroups{api: api, now: o.Now},
-		targets:  newTargets(),
+		options:    o,
+		settings:   settings{cluster: o.Cluster, externalTags: o.ExternalTags},
+		api:        api,
+		reader:     reader{api: api, cluster: o.Cluster, vpc: o.VPCID},
+		mirror:     newMirror(o.Cluster, o.Now),
+		network:    &network{api: api, vpc: o.VPCID, now: o.Now},
+		external:   &externalGroups{api: api, now: o.Now},
+		attributes: &attributes{api: api},
+		targets:    newTargets(),
 	}, nil
 }
 
@@ -126,6 +128,11 @@ func (e *Engine) Audit(ctx context.Context) ([]lb.StackID, error) {
 	}
 	e.network.forget()
 	e.external.forget()
+	drifted, err := e.attributes.audit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	changed = e.mirror.stacksOf(drifted, changed)
 	if len(changed) > 0 {
 		e.options.Logger.Info("AWS differs from what was known", "stacks", changed)
 	}
@@ -200,12 +207,12 @@ func (e *Engine) Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdi
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
-	p, verdicts, err := e.planWith(want, v, subnets)
+	p, verdicts, err := e.planWith(want, v, subnets, func(arn string) error { return e.attributes.learn(ctx, arn) })
 	return p, append(verdicts, missing...), err
 }
 
-// planWith plans with subnets resolved.
-func (e *Engine) planWith(want lb.Stack, v view, subnets map[lb.ResourceID][]string) (plan.Plan, []lb.Verdict, error) {
+// planWith plans with subnets resolved. learn reads attributes that are not known.
+func (e *Engine) planWith(want lb.Stack, v view, subnets map[lb.ResourceID][]string, learn func(arn string) error) (plan.Plan, []lb.Verdict, error) {
 	lowered := lower(e.settings, want, v, subnets)
 	if len(lowered.verdicts) > 0 {
 		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(lowered.verdicts), nil
@@ -213,6 +220,10 @@ func (e *Engine) planWith(want lb.Stack, v view, subnets map[lb.ResourceID][]str
 	have, haveRules := inventoryOf(e.settings, v)
 	if v.Backend != nil && (wantsBackend(want) || !v.BackendNeeded) {
 		have = append(have, backendGroup(e.settings, v, nil))
+	}
+	have, err := e.attributes.compared(have, lowered.resources, learn)
+	if err != nil {
+		return plan.Plan{}, nil, err
 	}
 	e.mirror.choose(want.ID, lowered.names)
 	return plan.Plan{Stack: want.ID, Steps: diff(have, haveRules, lowered)}, nil, nil

@@ -331,6 +331,49 @@ func TestAForeignRuleKeepsItsPriority(t *testing.T) {
 	}
 }
 
+func TestAttributes(t *testing.T) {
+	w := newWorld(t)
+	e := w.load(t)
+	web := enginetest.Stack("web", two)
+	web.LoadBalancers[0].Attributes = []lb.Attribute{{Key: "idle_timeout.timeout_seconds", Value: "30"}}
+	done(t, apply(t, e, web))
+	e = w.load(t)
+	read := w.calls(func() { done(t, apply(t, e, web)) })
+	if diff := cmp.Diff(map[string]int{"elasticloadbalancing:DescribeLoadBalancerAttributes": 1}, without(read, "ec2:")); diff != "" {
+		t.Errorf("after a restart only attributes that somebody wants are read, once: %s", diff)
+	}
+
+	// What is taken out stays, and what others change is put back.
+	done(t, apply(t, e, enginetest.Stack("web", two)))
+	web.LoadBalancers[0].Attributes = append(web.LoadBalancers[0].Attributes, lb.Attribute{Key: "routing.http2.enabled", Value: "false"})
+	changed := w.calls(func() { done(t, apply(t, e, web)) })
+	if diff := cmp.Diff(map[string]int{"elasticloadbalancing:ModifyLoadBalancerAttributes": 1}, changed); diff != "" {
+		t.Error(diff)
+	}
+	w.test(func() {
+		_, err := w.elb.ModifyLoadBalancerAttributes(t.Context(), &elb.ModifyLoadBalancerAttributesInput{
+			LoadBalancerArn: w.only(t).LoadBalancerArn,
+			Attributes:      []elbtypes.LoadBalancerAttribute{{Key: awssdk.String("idle_timeout.timeout_seconds"), Value: awssdk.String("99")}},
+		})
+		check(t, err)
+	})
+	drifted, err := e.Audit(t.Context())
+	check(t, err)
+	if !slices.Equal(drifted, []lb.StackID{web.ID}) {
+		t.Errorf("an audit found %v", drifted)
+	}
+	done(t, apply(t, e, web))
+	if got := w.Contents(t); !strings.Contains(got, "idle_timeout.timeout_seconds=30") || !strings.Contains(got, "routing.http2.enabled=false") {
+		t.Error(got)
+	}
+}
+
+// without leaves out calls of a service.
+func without(calls map[string]int, service string) map[string]int {
+	maps.DeleteFunc(calls, func(operation string, _ int) bool { return strings.HasPrefix(operation, service) })
+	return calls
+}
+
 func TestProtectedLoadBalancersAreDeleted(t *testing.T) {
 	w := newWorld(t)
 	e := w.load(t)

@@ -115,7 +115,7 @@ func (s settings) targetGroup(g lb.TargetGroup, v view) (out TargetGroup, taken 
 	out = TargetGroup{
 		Resource: g.ID, Name: g.Name, TargetType: g.TargetType, Protocol: g.Protocol,
 		ProtocolVersion: g.ProtocolVersion, Port: g.Port, IPAddressType: g.IPAddressType, HealthCheck: g.HealthCheck,
-		Tags: s.userTags(g.Tags), Objects: g.From,
+		Attributes: g.Attributes, Tags: s.userTags(g.Tags), Objects: g.From,
 	}
 	row, found := match(v.TargetGroups, g.Name, func(r targetGroup) (string, bool) {
 		_, resource, _ := r.Tags.owner(s.cluster)
@@ -136,7 +136,7 @@ func (s settings) targetGroup(g lb.TargetGroup, v view) (out TargetGroup, taken 
 func (s settings) loadBalancer(b lb.LoadBalancer, v view, want lb.Stack, groups map[lb.ResourceID]plan.ID) (LoadBalancer, bool) {
 	out := LoadBalancer{
 		Resource: b.ID, Name: b.Name, Type: b.Type, Scheme: b.Scheme, IPAddressType: b.IPAddressType,
-		Tags: s.userTags(b.Tags), Objects: b.From,
+		Attributes: b.Attributes, Tags: s.userTags(b.Tags), Objects: b.From,
 		expected: lb.LoadBalancerName(s.cluster, want.ID, b.Scheme),
 	}
 	for _, ref := range b.SecurityGroups {
@@ -186,7 +186,7 @@ func (s settings) listeners(out *lowered, b lb.LoadBalancer, balancer plan.ID, v
 	for _, l := range b.Listeners {
 		listener := Listener{
 			LoadBalancer: balancer, Port: l.Port, Protocol: l.Protocol,
-			Default: actionOf(l.Default).renamed(name), Tags: s.userTags(l.Tags), Objects: l.From,
+			Default: actionOf(l.Default).renamed(name), Attributes: l.Attributes, Tags: s.userTags(l.Tags), Objects: l.From,
 		}
 		listener.follows = held.by(listener.Default)
 		out.resources = append(out.resources, listener)

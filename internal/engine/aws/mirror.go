@@ -250,6 +250,28 @@ func (m *mirror) stacksWithSomething() []lb.StackID {
 	return slices.Sorted(maps.Keys(all))
 }
 
+// stacksOf adds the stacks that these ARNs belong to, and sorts.
+func (m *mirror) stacksOf(arns []string, stacks []lb.StackID) []lb.StackID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := map[lb.StackID]bool{}
+	for _, id := range stacks {
+		all[id] = true
+	}
+	for _, arn := range arns {
+		if b, ok := m.loadBalancers.rows[arn]; ok {
+			all[m.loadBalancers.stackOf(b)] = true
+		}
+		if l, ok := m.listeners.rows[arn]; ok {
+			all[m.listeners.stackOf(l)] = true
+		}
+		if g, ok := m.targetGroups.rows[arn]; ok {
+			all[m.targetGroups.stackOf(g)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
 // dropLoadBalancer forgets a load balancer with its listeners and their rules, as AWS deletes them together.
 func (m *mirror) dropLoadBalancer(arn string) {
 	m.write(func(now time.Time) {

@@ -23,10 +23,11 @@ type offline struct{ *Engine }
 func NewOffline(o Options) engine.Engine {
 	o = o.withDefaults()
 	e := &Engine{
-		options:  o,
-		settings: settings{cluster: o.Cluster, externalTags: o.ExternalTags},
-		mirror:   newMirror(o.Cluster, o.Now),
-		targets:  newTargets(),
+		options:    o,
+		settings:   settings{cluster: o.Cluster, externalTags: o.ExternalTags},
+		mirror:     newMirror(o.Cluster, o.Now),
+		attributes: &attributes{},
+		targets:    newTargets(),
 	}
 	return offline{e}
 }
@@ -44,7 +45,7 @@ func (o offline) Plan(_ context.Context, want lb.Stack) (plan.Plan, []lb.Verdict
 			subnets[b.ID] = []string{discoveredAtApply}
 		}
 	}
-	return o.planWith(want, o.mirror.view(want.ID), subnets)
+	return o.planWith(want, o.mirror.view(want.ID), subnets, func(string) error { return nil })
 }
 
 // Apply fails every step.

@@ -91,6 +91,7 @@ type LoadBalancer struct {
 	IPAddressType  lb.IPAddressType
 	Subnets        []string  // ids, sorted
 	SecurityGroups []plan.ID // sorted; of kind "" for a group that no resource of the plan stands for, by its id
+	Attributes     []lb.Attribute
 	Tags           []lb.Tag
 	Objects        []lb.Object
 
@@ -101,7 +102,7 @@ type LoadBalancer struct {
 // ID is the load balancer's name, which is unique within account and region.
 func (b LoadBalancer) ID() plan.ID { return plan.ID{Kind: LoadBalancerKind, Name: b.Name} }
 
-// Fields are what CreateLoadBalancer is given.
+// Fields are what CreateLoadBalancer is given, and attributes.
 func (b LoadBalancer) Fields() []plan.Field {
 	var groups []string
 	for _, g := range b.SecurityGroups {
@@ -113,7 +114,7 @@ func (b LoadBalancer) Fields() []plan.Field {
 		{Name: "ip-address-type", Value: string(b.IPAddressType)},
 		{Name: "subnets", Value: strings.Join(b.Subnets, ", ")},
 		{Name: "security-groups", Value: strings.Join(groups, ", ")},
-	}, tagFields(b.Tags)...)
+	}, append(attributeFields(b.Attributes), tagFields(b.Tags)...)...)
 }
 
 // Refs are its security groups.
@@ -131,6 +132,7 @@ type Listener struct {
 	Port         uint16
 	Protocol     lb.Protocol
 	Default      action // target groups by name
+	Attributes   []lb.Attribute
 	Tags         []lb.Tag
 	Objects      []lb.Object
 
@@ -143,12 +145,12 @@ func (l Listener) ID() plan.ID {
 	return plan.ID{Kind: ListenerKind, Name: l.LoadBalancer.Name + ":" + strconv.Itoa(int(l.Port))}
 }
 
-// Fields are the protocol, the default action and the tags.
+// Fields are the protocol, the default action, attributes and the tags.
 func (l Listener) Fields() []plan.Field {
 	return append([]plan.Field{
 		{Name: "protocol", Value: string(l.Protocol)},
 		{Name: "default", Value: l.Default.String()},
-	}, tagFields(l.Tags)...)
+	}, append(attributeFields(l.Attributes), tagFields(l.Tags)...)...)
 }
 
 // Refs are its load balancer and the target groups of its default action.
@@ -271,6 +273,7 @@ type TargetGroup struct {
 	Port            uint16
 	IPAddressType   lb.IPAddressType
 	HealthCheck     lb.HealthCheck
+	Attributes      []lb.Attribute
 	Tags            []lb.Tag
 	Objects         []lb.Object
 
@@ -280,13 +283,13 @@ type TargetGroup struct {
 // ID is the target group's name, which is unique within account and region.
 func (g TargetGroup) ID() plan.ID { return targetGroupID(g.Name) }
 
-// Fields are what CreateTargetGroup is given.
+// Fields are what CreateTargetGroup is given, and attributes.
 func (g TargetGroup) Fields() []plan.Field {
 	return append([]plan.Field{
 		{Name: "targets", Value: fmt.Sprintf("%s %s %s port %s %s",
 			g.TargetType, g.Protocol, g.ProtocolVersion, lb.Port{Number: int32(g.Port)}, g.IPAddressType)},
 		{Name: "health-check", Value: g.HealthCheck.String()},
-	}, tagFields(g.Tags)...)
+	}, append(attributeFields(g.Attributes), tagFields(g.Tags)...)...)
 }
 
 // Refs is empty.

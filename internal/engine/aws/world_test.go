@@ -270,7 +270,15 @@ func (c *contents) read(t testing.TB, w *world) {
 	for _, g := range targets.TargetGroups {
 		c.names[*g.TargetGroupArn] = *g.TargetGroupName
 		c.readTags(t, w, *g.TargetGroupArn)
-		c.add("tg %s %s %s %d %s %s", *g.TargetGroupName, g.TargetType, g.Protocol, *g.Port, awssdk.ToString(g.HealthCheckPath), c.tags[*g.TargetGroupArn])
+		attributes, err := w.elb.DescribeTargetGroupAttributes(ctx, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: g.TargetGroupArn})
+		check(t, err)
+		delay := ""
+		for _, a := range attributes.Attributes {
+			if *a.Key == "deregistration_delay.timeout_seconds" {
+				delay = *a.Value
+			}
+		}
+		c.add("tg %s %s %s %d %s delay %s %s", *g.TargetGroupName, g.TargetType, g.Protocol, *g.Port, awssdk.ToString(g.HealthCheckPath), delay, c.tags[*g.TargetGroupArn])
 	}
 	balancers, err := w.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{})
 	check(t, err)
@@ -281,6 +289,11 @@ func (c *contents) read(t testing.TB, w *world) {
 			subnets = append(subnets, fmt.Sprintf("%v%d", slices.Contains(w.public, *z.SubnetId), max(slices.Index(w.public, *z.SubnetId), slices.Index(w.private, *z.SubnetId))))
 		}
 		slices.Sort(subnets)
+		attributes, err := w.elb.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: b.LoadBalancerArn})
+		check(t, err)
+		for _, a := range attributes.Attributes {
+			c.add("lb %s %s=%s", *b.LoadBalancerName, *a.Key, *a.Value)
+		}
 		c.add("lb %s %s %s %v %v %s", *b.LoadBalancerName, b.Scheme, b.IpAddressType, subnets, c.named(b.SecurityGroups), c.tags[*b.LoadBalancerArn])
 		c.readListeners(t, w, b)
 	}
@@ -292,6 +305,11 @@ func (c *contents) readListeners(t testing.TB, w *world, b elbtypes.LoadBalancer
 	check(t, err)
 	for _, l := range listeners.Listeners {
 		c.readTags(t, w, *l.ListenerArn)
+		attributes, err := w.elb.DescribeListenerAttributes(ctx, &elb.DescribeListenerAttributesInput{ListenerArn: l.ListenerArn})
+		check(t, err)
+		for _, a := range attributes.Attributes {
+			c.add("listener %s:%d %s=%s", *b.LoadBalancerName, *l.Port, *a.Key, *a.Value)
+		}
 		c.add("listener %s:%d %s %s %s", *b.LoadBalancerName, *l.Port, l.Protocol, c.actions(l.DefaultActions), c.tags[*l.ListenerArn])
 		rules, err := w.elb.DescribeRules(ctx, &elb.DescribeRulesInput{ListenerArn: l.ListenerArn})
 		check(t, err)

@@ -32,7 +32,7 @@ func Run(t *testing.T, newWorld func(testing.TB) World) {
 
 // full is a stack with something of everything.
 var full = Shape{
-	Ports: []uint16{80, 8080}, Tag: "blue", CIDRs: []string{"10.0.0.0/8"},
+	Ports: []uint16{80, 8080}, Tag: "blue", Tuned: true, CIDRs: []string{"10.0.0.0/8"},
 	Rules: []Path{{"/a", "app1", ""}, {"/b", "app2", ""}, {"/c/*", "", ""}},
 }
 
@@ -46,13 +46,13 @@ type scenario struct {
 var scenarios = []scenario{
 	{"creation", nil, &full},
 	{"a change", &full, &Shape{
-		Ports: []uint16{80}, Tag: "green", CIDRs: []string{"172.16.0.0/12"}, Health: "/health", Guarded: true,
+		Ports: []uint16{80}, Tag: "green", CIDRs: []string{"172.16.0.0/12"}, Health: "/health", Guarded: true, Tuned: true,
 		Rules: []Path{{"/b", "app2", ""}, {"/new", "app3", "app2"}, {"/c/*", "app3", ""}},
 	}},
 	{"a replacement", &full, &Shape{
-		Internal: true, Node: true, Ports: full.Ports, Rules: full.Rules, CIDRs: full.CIDRs,
+		Internal: true, Node: true, Tuned: true, Ports: full.Ports, Rules: full.Rules, CIDRs: full.CIDRs,
 	}},
-	{"a new scheme", &full, &Shape{Internal: true, Rules: full.Rules}},
+	{"a new scheme", &full, &Shape{Internal: true, Tuned: true, Rules: full.Rules}},
 	{"deletion", &full, nil},
 }
 

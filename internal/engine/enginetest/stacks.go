@@ -19,6 +19,7 @@ type Shape struct {
 	Node     bool     // instance targets instead of ip targets
 	CIDRs    []string // 0.0.0.0/0 when empty
 	Tag      string   // value of a tag "team" on everything; none when empty
+	Tuned    bool     // attributes that are not the default, on everything that has some
 	Guarded  bool     // every rule has a condition of each other field too
 }
 
@@ -53,6 +54,9 @@ func Stack(name string, s Shape) lb.Stack {
 		Tags:           tags, From: from,
 	}
 	stack := lb.Stack{ID: id, Members: from}
+	if s.Tuned {
+		balancer.Attributes = []lb.Attribute{{Key: "idle_timeout.timeout_seconds", Value: "30"}, {Key: "routing.http.xff_client_port.enabled", Value: "true"}}
+	}
 	for _, port := range orElse(s.Ports, 80) {
 		for _, cidr := range orElse(s.CIDRs, "0.0.0.0/0") {
 			group.Ingress = append(group.Ingress, lb.IngressPermission{Port: port, CIDR: cidr})
@@ -60,6 +64,9 @@ func Stack(name string, s Shape) lb.Stack {
 		listener := lb.Listener{
 			Port: port, Protocol: lb.HTTP, Tags: tags, From: from,
 			Default: lb.Action{FixedResponse: &lb.FixedResponse{StatusCode: 404, ContentType: "text/plain"}},
+		}
+		if s.Tuned {
+			listener.Attributes = []lb.Attribute{{Key: "routing.http.response.server.enabled", Value: "false"}}
 		}
 		for i, p := range s.Rules {
 			listener.Rules = append(listener.Rules, lb.Rule{
@@ -131,6 +138,9 @@ func need(stack *lb.Stack, ingress, service string, s Shape, tags []lb.Tag) lb.R
 		},
 		Tags: tags, From: stack.Members,
 	})
+	if s.Tuned {
+		stack.TargetGroups[len(stack.TargetGroups)-1].Attributes = []lb.Attribute{{Key: "deregistration_delay.timeout_seconds", Value: "30"}}
+	}
 	return id
 }
 
