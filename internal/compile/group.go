@@ -74,11 +74,14 @@ func (m *member) fallBack() {
 	}
 }
 
+// kept says whether only the cloud knows what is wanted of the member.
+func (m *member) kept() bool { return m.bound && !m.known }
+
 // own says whether the stack is that of one Ingress.
 func (g *group) own() bool { return strings.Contains(string(g.id), "/") }
 
 // compiled is the stack that all members together want. A member that has never been served and is refused does not
-// count; one that may have been served, and of which no form is known, holds everything.
+// count; of one that may have been served, and of which no form is known, the cloud's is kept.
 func (g *group) compiled() Compiled {
 	shared := g.agree()
 	out := Compiled{ID: g.id, Stack: lb.Stack{ID: g.id}, Forms: Forms{}}
@@ -90,9 +93,8 @@ func (g *group) compiled() Compiled {
 			out.Forms[m.object] = m.form
 		}
 	}
-	out.Held = len(g.members) > 0 && len(out.Forms) == 0 ||
-		slices.ContainsFunc(g.members, func(m *member) bool { return m.bound && !m.known })
-	if len(out.Forms) > 0 && !out.Held {
+	out.Held = len(g.members) > 0 && len(out.Forms) == 0
+	if len(out.Forms) > 0 {
 		out.Stack = g.stack(shared)
 	}
 	for _, m := range g.members {
@@ -154,6 +156,11 @@ func (g *group) wanted() []*member {
 
 func (g *group) stack(s shared) lb.Stack {
 	stack := lb.Stack{ID: g.id}
+	for _, m := range g.inOrder() {
+		if m.kept() {
+			stack.Kept = append(stack.Kept, m.object)
+		}
+	}
 	for _, m := range g.wanted() {
 		stack.Members = append(stack.Members, m.object)
 		stack.TargetGroups = append(stack.TargetGroups, m.form.groups...)
@@ -212,7 +219,15 @@ func (g *group) listeners(s shared) []lb.Listener {
 		}
 	}
 	count := 0
-	for _, m := range g.wanted() {
+	for _, m := range g.inOrder() {
+		if m.kept() {
+			for i := range out {
+				out[i].Rules = append(out[i].Rules, lb.Rule{Kept: true, From: m.object})
+			}
+		}
+		if !m.known {
+			continue
+		}
 		var unfit []string
 		for i := range out {
 			if s.ports[i].has(m) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -174,7 +175,22 @@ func wantedBindings(stack lb.Stack, groups map[lb.ResourceID]lb.TargetGroupRef, 
 		}
 		wanted = append(wanted, binding{object: object, from: want.From})
 	}
-	return wanted
+	return append(wanted, keptBindings(stack, groups, have)...)
+}
+
+// keptBindings are the bindings of members that are kept, as they are.
+func keptBindings(stack lb.Stack, groups map[lb.ResourceID]lb.TargetGroupRef, have []*elbv2api.TargetGroupBinding) []plan.Resource {
+	var kept []plan.Resource
+	for id, arn := range groups {
+		keeper, ok := stack.Keeper(id)
+		if !ok || slices.ContainsFunc(stack.Bindings, func(b lb.Binding) bool { return b.TargetGroup == id }) {
+			continue
+		}
+		if was := bindingTo(have, keeper.Namespace, string(arn)); was != nil {
+			kept = append(kept, binding{object: was, from: []lb.Object{keeper}})
+		}
+	}
+	return kept
 }
 
 func bindingNamed(list []*elbv2api.TargetGroupBinding, namespace, name string) *elbv2api.TargetGroupBinding {

@@ -187,3 +187,49 @@ func TestDeletionProtection(t *testing.T) {
 		t.Errorf("left %v", left)
 	}
 }
+
+// After a restart nobody remembers what a bad member was like when it was good, but AWS still has it.
+func TestABadMemberStopsNobodyAfterARestart(t *testing.T) {
+	w := newWorld(t)
+	w.apply("api", "apiVersion: v1\nkind: Service\nmetadata: {name: api}\nspec: {type: NodePort, ports: [{port: 80, nodePort: 30081}]}\n")
+	w.ingress("bad", inEdge+", alb.ingress.kubernetes.io/scheme: internet-facing", "web")
+	w.ingress("good", inEdge, "api")
+	w.ingress("other", inEdge, "api")
+	w.sync()
+	before := w.rules()
+	w.ingress("bad", inEdge+", alb.ingress.kubernetes.io/scheme: public", "web")
+	w.start()
+	w.calls()
+	w.sync()
+	if calls := w.calls(); len(calls) > 0 {
+		t.Errorf("calls %v", calls)
+	}
+
+	w.ingress("another", inEdge, "api")
+	w.remove("good")
+	if ended := w.sync(); ended["edge"] != plan.Blocked {
+		t.Error(ended, w.events())
+	}
+	if diff := cmp.Diff([]string{"/another,/another/*", before[0], before[2]}, w.rules()); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"api", "api", "web"}, w.bindingsOf("edge")); diff != "" {
+		t.Error(diff)
+	}
+	if len(w.get("another").Status.LoadBalancer.Ingress) == 0 {
+		t.Error("a new member has no address")
+	}
+
+	w.ingress("bad", inEdge+", alb.ingress.kubernetes.io/scheme: internet-facing", "web")
+	if ended := w.sync(); ended["edge"] != plan.Done {
+		t.Error(ended)
+	}
+	w.ingress("bad", inEdge+", alb.ingress.kubernetes.io/scheme: public", "web")
+	w.start()
+	w.sync()
+	w.remove("bad")
+	w.sync()
+	if diff := cmp.Diff([]string{"api", "api"}, w.bindingsOf("edge")); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -103,6 +103,7 @@ type Rule struct {
 	Tags       []Tag
 	From       Object
 	Field      string // where in From the rule stands: spec.rules[0].http.paths[1]
+	Kept       bool   // it stands for all rules that the cloud has of From, which is kept; the other fields mean nothing
 }
 
 // ConditionField is an ELBv2 rule condition field.

@@ -3,6 +3,7 @@ package lb
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 )
 
 // StackID identifies a stack in a cluster: "<namespace>/<name>" for one object's own stack, the group name for an
@@ -22,8 +23,11 @@ const (
 // Stack is everything one load balancer needs. The zero value but for its ID wants nothing: an engine given it removes
 // what it has under that ID.
 type Stack struct {
-	ID             StackID
-	Members        []Object // the objects whose status shows the load balancer's address, in group order
+	ID      StackID
+	Members []Object // the objects whose status shows the load balancer's address, in group order
+	// Kept are members of which only the cloud knows what they want: what it has of them stays, and of what they share
+	// with the others nothing goes.
+	Kept           []Object
 	LoadBalancers  []LoadBalancer
 	SecurityGroups []SecurityGroup
 	TargetGroups   []TargetGroup
@@ -33,6 +37,17 @@ type Stack struct {
 // Empty says whether the stack wants nothing at all.
 func (s Stack) Empty() bool {
 	return len(s.LoadBalancers) == 0 && len(s.SecurityGroups) == 0 && len(s.TargetGroups) == 0 && len(s.Bindings) == 0
+}
+
+// Keeper is the kept member that a target group is of, by its id. Ids have no separator between Ingress and Service, so
+// one of another member whose name begins alike may count as its too; then too much stays.
+func (s Stack) Keeper(group ResourceID) (Object, bool) {
+	for _, o := range s.Kept {
+		if strings.HasPrefix(string(group), o.Namespace+"/"+o.Name+"-") {
+			return o, true
+		}
+	}
+	return Object{}, false
 }
 
 // Digest is equal for equal stacks: hex SHA-256 of the text form.

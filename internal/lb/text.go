@@ -11,6 +11,7 @@ func (s Stack) String() string {
 	var t text
 	t.line(0, "stack %s", s.ID)
 	t.from(1, "members", s.Members)
+	t.from(1, "keep", s.Kept)
 	for _, b := range s.LoadBalancers {
 		t.loadBalancer(b)
 	}
@@ -69,6 +70,10 @@ func (t *text) loadBalancer(b LoadBalancer) {
 		t.tags(3, l.Tags)
 		t.from(3, "from", l.From)
 		for _, r := range l.Rules {
+			if r.Kept {
+				t.line(3, "rules that there are of %s", r.From)
+				continue
+			}
 			t.line(3, "rule %d %s", r.Priority, conditions(r.Conditions))
 			t.line(4, "-> %s", r.Action)
 			t.tags(4, r.Tags)

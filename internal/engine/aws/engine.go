@@ -183,6 +183,7 @@ func (e *Engine) Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdi
 		return plan.Plan{}, nil, errors.New("aws: nothing was loaded yet")
 	}
 	v := e.mirror.planning(want.ID, wantsBackend(want))
+	want = e.settings.asIs(want, v)
 	subnets := map[lb.ResourceID][]string{}
 	var verdicts []lb.Verdict
 	for _, b := range want.LoadBalancers {

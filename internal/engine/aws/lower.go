@@ -62,6 +62,7 @@ func lower(s settings, want lb.Stack, v view, subnets map[lb.ResourceID][]string
 		out.resources = append(out.resources, lowered)
 		s.listeners(&out, b, lowered.ID(), v)
 	}
+	s.keep(&out, want, v)
 	return out
 }
 
@@ -200,7 +201,7 @@ func (s settings) listeners(out *lowered, b lb.LoadBalancer, balancer plan.ID, v
 			rule := Rule{
 				Listener: listener.ID(), Priority: priority, Conditions: sortedConditions(r.Conditions),
 				Action: actionOf(r.Action).renamed(name), Tags: s.userTags(r.Tags), Object: r.From,
-				port: l.Port, model: r.Priority,
+				port: l.Port, model: r.Priority, kept: r.Kept,
 			}
 			rule.follows = held.by(rule.Action)
 			out.rules[listener.ID()] = append(out.rules[listener.ID()], rule)

@@ -177,6 +177,7 @@ type Rule struct {
 	arn        string
 	port       uint16
 	model      int    // priority in the model, which the resource tag has
+	kept       bool   // it stands for what there is of Object
 	transforms string // of an existing rule; none is ever wanted
 	follows    []plan.ID
 }
