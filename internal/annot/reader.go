@@ -83,6 +83,34 @@ func (r *reader) number(k Key, def, low, high int) int {
 	return int(n)
 }
 
+// boolean returns a truth value, written as Go's strconv reads it.
+func (r *reader) boolean(k Key) Given[bool] {
+	value, at, ok := r.text(k)
+	if !ok {
+		return Given[bool]{}
+	}
+	b, err := strconv.ParseBool(value)
+	if err != nil {
+		r.refuse(at, "is neither true nor false", "Use true or false")
+	}
+	return Given[bool]{b, at}
+}
+
+// list returns the words of a list, each of which must begin like this, if with anything.
+func (r *reader) list(k Key, prefix string) Given[[]string] {
+	value, at, ok := r.text(k)
+	list := parseList(value)
+	if !ok || len(list) == 0 {
+		return Given[[]string]{} // an empty one means what none means
+	}
+	for _, word := range list {
+		if !strings.HasPrefix(word, prefix) {
+			r.refuse(at, fmt.Sprintf("has %q, which does not begin with %s", word, prefix), "Use ids, separated by commas")
+		}
+	}
+	return Given[[]string]{list, at}
+}
+
 // pairs returns key=value pairs, sorted by key.
 func (r *reader) pairs(k Key) []lb.Tag {
 	value, at, ok := r.text(k)
@@ -153,7 +181,6 @@ func (r *reader) unservedParams(params *elbv2api.IngressClassParams) {
 		{"certificateArn", len(s.CertificateArn) > 0, true},
 		{"ipamConfiguration", s.IPAMConfiguration != nil, true},
 		{"minimumLoadBalancerCapacity", s.MinimumLoadBalancerCapacity != nil, false},
-		{"prefixListsIDs", len(s.PrefixListsIDs)+len(s.PrefixListsIDsLegacy) > 0, true},
 		{"sslPolicy", s.SSLPolicy != "", true},
 		{"sslRedirectPort", s.SSLRedirectPort != "", true},
 		{"wafv2AclArn", s.WAFv2ACLArn != "", true},

@@ -28,6 +28,9 @@ type Ingress struct {
 	IPAddressType    Given[lb.IPAddressType]
 	Subnets          Given[lb.SubnetSelection]
 	InboundCIDRs     Given[[]string] // canonical and sorted
+	PrefixLists      Given[[]string] // sorted
+	SecurityGroups   Given[[]string] // ids and names, as written
+	ManageBackend    Given[bool]     // with SecurityGroups: the backend security group too
 	Attributes       Given[[]lb.Attribute]
 	ClassAttributes  []lb.Attribute // of class parameters; they win, key by key, where the Ingress is first in its group
 	Listen           []Listen       // sorted by port
@@ -92,6 +95,9 @@ func IngressSettings(ingress *networkingv1.Ingress, params *elbv2api.IngressClas
 		Order:           r.number(groupOrder, 0, -1000, 1000),
 		Subnets:         r.subnets(params),
 		InboundCIDRs:    r.cidrs(params),
+		PrefixLists:     r.prefixLists(params),
+		SecurityGroups:  r.list(securityGroups, ""),
+		ManageBackend:   r.boolean(manageBackendRules),
 		Attributes:      r.attributes(loadBalancerAttributes, knownBalancerAttributes),
 		ClassAttributes: r.classAttributes(params, "loadBalancerAttributes", class.LoadBalancerAttributes, knownBalancerAttributes),
 		Listen:          r.listeners(params, r.listen()),
@@ -209,6 +215,17 @@ func classSubnets(params *elbv2api.IngressClassParams) lb.SubnetSelection {
 	}
 	slices.SortFunc(out.Tags, func(a, b lb.TagFilter) int { return strings.Compare(a.Key, b.Key) })
 	return out
+}
+
+func (r *reader) prefixLists(params *elbv2api.IngressClassParams) Given[[]string] {
+	given := r.list(prefixLists, "pl-")
+	if list := params.Spec.PrefixListsIDs; len(list) > 0 {
+		given = byClass(params, "prefixListsIDs", strings.Join(list, ","), list)
+	} else if list := params.Spec.PrefixListsIDsLegacy; len(list) > 0 {
+		given = byClass(params, "PrefixListsIDs", strings.Join(list, ","), list)
+	}
+	given.Value = slices.Compact(slices.Sorted(slices.Values(given.Value)))
+	return given
 }
 
 func (r *reader) cidrs(params *elbv2api.IngressClassParams) Given[[]string] {

@@ -91,6 +91,12 @@ var (
 		Doc: "Tags for everything that is made for the Ingress; on a Service, for its target groups."}
 	listenPorts = Key{Suffix: "listen-ports", Type: JSON, Default: `[{"HTTP": 80}]`, Scope: ListenerScope, Support: Served,
 		Doc: `Ports to listen on, such as [{"HTTP": 80}, {"HTTP": 8080}]. This version refuses HTTPS.`}
+	prefixLists = Key{Suffix: "security-group-prefix-lists", Type: List, Scope: LoadBalancerScope, Class: "prefixListsIDs", Support: Served,
+		Doc: "Prefix lists (pl-…) that the managed security group lets in, on every port of the Ingress, in addition to inbound-cidrs. Given alone, they take the place of 0.0.0.0/0."}
+	securityGroups = Key{Suffix: "security-groups", Type: List, Default: "a managed one and the cluster's own", Scope: LoadBalancerScope, Support: Served,
+		Doc: "Security groups of the load balancer instead of the managed one, by id (sg-…) or by the value of their Name tag. inbound-cidrs then has no effect."}
+	manageBackendRules = Key{Suffix: "manage-backend-security-group-rules", Type: Boolean, Default: "false", Scope: LoadBalancerScope, Support: Served,
+		Doc: "With security-groups: whether the load balancer has the cluster's own security group too, from which nodes and pods are opened."}
 	loadBalancerAttributes = Key{Suffix: "load-balancer-attributes", Type: Map, Scope: LoadBalancerScope, Class: "loadBalancerAttributes", Support: Served,
 		Doc: "Attributes of the load balancer, as ELBv2 names them. One that is taken out of the annotation stays as it was. With deletion_protection.enabled=true the load balancer is not deleted when the Ingress is. In a group, the class field of the first member counts, key by key."}
 	listenerAttributes = Key{Suffix: "listener-attributes.", Type: Map, Scope: ListenerScope, Class: "listeners", Support: Served,
@@ -127,12 +133,9 @@ var (
 
 // table is every annotation of the reference under Prefix, in the order of the reference page.
 var table = []Key{
-	groupName, groupOrder, loadBalancerName, scheme, ipAddressType, subnets, inboundCIDRs, loadBalancerAttributes, tags,
+	groupName, groupOrder, loadBalancerName, scheme, ipAddressType, subnets, inboundCIDRs, prefixLists, securityGroups, manageBackendRules, loadBalancerAttributes, tags,
 	{Suffix: "customer-owned-ipv4-pool", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "Address pool on an Outpost."},
 	{Suffix: "ipam-ipv4-pool-id", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "IPAM pool of public addresses."},
-	{Suffix: "security-groups", Type: List, Scope: LoadBalancerScope, Support: Stops, Doc: "Security groups instead of the managed one."},
-	{Suffix: "manage-backend-security-group-rules", Type: Boolean, Scope: LoadBalancerScope, Support: Passed, Doc: "Whether security-groups still opens nodes and pods."},
-	{Suffix: "security-group-prefix-lists", Type: List, Scope: LoadBalancerScope, Class: "prefixListsIDs", Support: Stops, Doc: "Prefix lists that the managed security group lets in."},
 	{Suffix: "minimum-load-balancer-capacity", Type: Map, Scope: LoadBalancerScope, Class: "minimumLoadBalancerCapacity", Support: Passed, Doc: "Reserved capacity units."},
 	{Suffix: "wafv2-acl-arn", Type: String, Scope: LoadBalancerScope, Class: "wafv2AclArn", Support: Stops, Doc: "Web ACL by ARN."},
 	{Suffix: "wafv2-acl-name", Type: String, Scope: LoadBalancerScope, Class: "wafv2AclName", Support: Stops, Doc: "Web ACL by name."},

@@ -182,8 +182,29 @@ func (g *group) stack(s shared) lb.Stack {
 		Listeners:      g.listeners(s),
 		From:           stack.Members,
 	}}
-	stack.SecurityGroups = []lb.SecurityGroup{g.securityGroup(s, stack.Members)}
+	if s.secured.Set() {
+		secure(&stack, s)
+	} else {
+		stack.SecurityGroups = []lb.SecurityGroup{g.securityGroup(s, stack.Members)}
+	}
 	return stack
+}
+
+// secure gives the load balancer security groups that others made. Without the backend security group there is no
+// source to open targets from, so whoever made those opens them.
+func secure(stack *lb.Stack, s shared) {
+	var refs []lb.SecurityGroupRef
+	for _, name := range s.secured.Value {
+		refs = append(refs, lb.SecurityGroupRef{Named: name})
+	}
+	if s.backend.Value {
+		refs = append(refs, lb.SecurityGroupRef{Backend: true})
+	} else {
+		for i := range stack.Bindings {
+			stack.Bindings[i].Networking = nil
+		}
+	}
+	stack.LoadBalancers[0].SecurityGroups = refs
 }
 
 func (g *group) securityGroup(s shared, from []lb.Object) lb.SecurityGroup {
@@ -196,13 +217,16 @@ func (g *group) securityGroup(s shared, from []lb.Object) lb.SecurityGroup {
 	}
 	for _, p := range s.ports {
 		sources := p.cidrs.Value
-		if len(sources) == 0 {
+		if len(sources)+len(p.lists.Value) == 0 {
 			sources = []string{"0.0.0.0/0"}
 		}
 		for _, source := range sources {
 			if !ipv6(source) || s.family.Or(lb.IPv4) != lb.IPv4 {
 				out.Ingress = append(out.Ingress, lb.IngressPermission{Port: p.number, CIDR: source})
 			}
+		}
+		for _, list := range p.lists.Value {
+			out.Ingress = append(out.Ingress, lb.IngressPermission{Port: p.number, PrefixList: list})
 		}
 	}
 	return out

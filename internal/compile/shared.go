@@ -17,6 +17,8 @@ type shared struct {
 	scheme  claim[lb.Scheme]
 	family  claim[lb.IPAddressType]
 	subnets claim[lb.SubnetSelection]
+	secured claim[[]string] // security groups
+	backend claim[bool]     // with these, the backend security group too
 	tags    claims
 	ports   []*port // sorted
 	// attributes and, of the first member's class, those that win over them
@@ -31,6 +33,7 @@ type port struct {
 	protocol lb.Protocol
 	members  []*member
 	cidrs    claim[[]string]
+	lists    claim[[]string] // prefix lists
 	tags     claims
 	// attributes and, of the first member's class, those that win over them
 	attributes claims
@@ -64,6 +67,8 @@ func (s *shared) take(m *member) []lb.Verdict {
 	take(&t, &s.scheme, settings.Scheme, equal[lb.Scheme])
 	take(&t, &s.family, settings.IPAddressType, equal[lb.IPAddressType])
 	take(&t, &s.subnets, settings.Subnets, sameSubnets)
+	take(&t, &s.secured, settings.SecurityGroups, slices.Equal[[]string])
+	take(&t, &s.backend, settings.ManageBackend, equal[bool])
 	t.pairs(&s.tags, settings.Tags, settings.TagsAt, "tag")
 	t.attributes(&s.attributes, settings.Attributes, s.imposed)
 	for _, l := range settings.Listen {
@@ -100,6 +105,7 @@ func (s *shared) listen(t *taking, m *member, l annot.Listen) {
 	}
 	p.members = append(p.members, m)
 	take(t, &p.cidrs, settings.InboundCIDRs, slices.Equal[[]string])
+	take(t, &p.lists, settings.PrefixLists, slices.Equal[[]string])
 	t.attributes(&p.attributes, l.Attributes, p.imposed)
 	t.pairs(&p.tags, settings.Tags, settings.TagsAt, "tag") // differences are those of the load balancer's tags
 }

@@ -169,7 +169,7 @@ func wantedBindings(stack lb.Stack, groups map[lb.ResourceID]lb.TargetGroupRef, 
 		object := lowerBinding(stack, want, string(arn), at)
 		if was := bindingTo(have, want.Namespace, string(arn)); was != nil {
 			object.Name = was.Name // whoever made it named it
-			if at.securityGroup == "" {
+			if at.securityGroup == "" && len(want.Networking) > 0 {
 				object.Spec.Networking = was.Spec.Networking // unknown, so as it is
 			}
 		}

@@ -66,6 +66,7 @@ type TagFilter struct {
 type SecurityGroupRef struct {
 	Managed ResourceID // a SecurityGroup of the same stack
 	Backend bool       // the cluster's shared backend security group
+	Named   string     // one that others made: its id (sg-…), or the value of its Name tag
 }
 
 // SecurityGroup is one that the stack owns with all of its ingress rules.
@@ -78,10 +79,11 @@ type SecurityGroup struct {
 	From        []Object
 }
 
-// IngressPermission allows TCP from one CIDR block to one port.
+// IngressPermission allows TCP to one port from one CIDR block or prefix list.
 type IngressPermission struct {
-	Port uint16
-	CIDR string
+	Port       uint16
+	CIDR       string
+	PrefixList string
 }
 
 // Listener is one port of a load balancer. Rules are in order of priority, which is 1, 2, 3 ….

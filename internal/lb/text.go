@@ -87,7 +87,7 @@ func (t *text) securityGroup(g SecurityGroup) {
 	t.line(1, "security-group %s %s", g.ID, g.Name)
 	t.line(2, "description %s", g.Description)
 	for _, p := range g.Ingress {
-		t.line(2, "allow tcp %d %s", p.Port, p.CIDR)
+		t.line(2, "allow tcp %d %s", p.Port, p.CIDR+p.PrefixList)
 	}
 	t.tags(2, g.Tags)
 	t.from(2, "from", g.From)
@@ -130,12 +130,12 @@ func (s SubnetSelection) String() string {
 	}
 }
 
-// String is the managed group's id, or "backend".
+// String is the managed group's id, "backend", or the id or name of one that others made.
 func (r SecurityGroupRef) String() string {
 	if r.Backend {
 		return "backend"
 	}
-	return string(r.Managed)
+	return string(r.Managed) + r.Named
 }
 
 // String is one line: HTTP traffic-port /health 200 every 15s timeout 5s healthy 2 unhealthy 2.

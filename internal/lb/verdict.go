@@ -36,6 +36,7 @@ const (
 	PortNotFound          Reason = "PortNotFound"
 	NoNodePort            Reason = "NoNodePort"
 	SubnetNotFound        Reason = "SubnetNotFound"
+	SecurityGroupNotFound Reason = "SecurityGroupNotFound"
 	InvalidSubnets        Reason = "InvalidSubnets"
 	QuotaExceeded         Reason = "QuotaExceeded"
 	GroupConflict         Reason = "GroupConflict"

@@ -95,6 +95,17 @@ func (p performer) explainGroups(ctx context.Context, err error, groups []string
 		return err
 	}
 	for _, id := range groups {
+		if !p.mirror.hasSecurityGroup(id) {
+			row, readErr := p.api.securityGroup(ctx, p.options.VPCID, id)
+			if readErr != nil {
+				return readErr
+			}
+			if row == nil {
+				p.groups.forget()
+				return blockedBy(err, lb.SecurityGroupNotFound, id, "the VPC has no such security group", "Name one that exists")
+			}
+			continue
+		}
 		if _, readErr := p.rereadSecurityGroup(ctx, id); readErr != nil {
 			return readErr
 		}

@@ -77,6 +77,7 @@ type Engine struct {
 	mirror     *mirror
 	network    *network
 	external   *externalGroups
+	groups     *namedGroups
 	attributes *attributes
 	targets    *targets
 
@@ -107,6 +108,7 @@ func New(o Options) (*Engine, error) {
 		mirror:     newMirror(o.Cluster, o.Now),
 		network:    &network{api: api, vpc: o.VPCID, now: o.Now},
 		external:   &externalGroups{api: api, now: o.Now},
+		groups:     &namedGroups{api: api, vpc: o.VPCID, now: o.Now},
 		attributes: &attributes{api: api},
 		targets:    newTargets(),
 	}, nil
@@ -128,6 +130,7 @@ func (e *Engine) Audit(ctx context.Context) ([]lb.StackID, error) {
 	}
 	e.network.forget()
 	e.external.forget()
+	e.groups.forget()
 	drifted, err := e.attributes.audit(ctx)
 	if err != nil {
 		return nil, err
@@ -203,6 +206,10 @@ func (e *Engine) Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdi
 	}
 	if len(verdicts) > 0 {
 		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(verdicts), nil
+	}
+	want, verdicts, err := e.groups.resolved(ctx, want)
+	if err != nil || len(verdicts) > 0 {
+		return plan.Plan{Stack: want.ID}, verdicts, err
 	}
 	want, missing, err := e.external.resolved(ctx, want)
 	if err != nil {

@@ -66,6 +66,8 @@ func (s settings) keep(out *lowered, want lb.Stack, v view) {
 				w.Ingress = slices.Compact(slices.SortedFunc(slices.Values(append(slices.Clone(h.Ingress), w.Ingress...)), permission.compare))
 				w.Tags = h.Tags
 				out.resources[i] = w
+			} else if !wanted {
+				out.resources = append(out.resources, h) // the load balancer has it still
 			}
 		case Listener:
 			if w, ok := wantedAt[Listener](out, i, wanted); ok {

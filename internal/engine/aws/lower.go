@@ -91,6 +91,7 @@ func (s settings) securityGroup(g lb.SecurityGroup, v view) SecurityGroup {
 	}
 	for _, p := range g.Ingress {
 		allowed := permission{Protocol: "tcp", From: int32(p.Port), To: int32(p.Port)}
+		allowed.PrefixList = p.PrefixList
 		if isIPv6(p.CIDR) {
 			allowed.CIDR6 = p.CIDR
 		} else {
@@ -141,13 +142,16 @@ func (s settings) loadBalancer(b lb.LoadBalancer, v view, want lb.Stack, groups 
 		expected: lb.LoadBalancerName(s.cluster, want.ID, b.Scheme),
 	}
 	for _, ref := range b.SecurityGroups {
-		if ref.Backend {
+		switch {
+		case ref.Backend:
 			out.SecurityGroups = append(out.SecurityGroups, backendGroup(s, v, nil).ID())
-		} else {
+		case ref.Named != "":
+			out.SecurityGroups = append(out.SecurityGroups, plan.ID{Name: ref.Named})
+		default:
 			out.SecurityGroups = append(out.SecurityGroups, groups[ref.Managed])
 		}
 	}
-	out.SecurityGroups = sortedIDs(out.SecurityGroups)
+	out.SecurityGroups = slices.Compact(sortedIDs(out.SecurityGroups))
 	if row, found := s.existing(b, v); found {
 		out.Name, out.arn = row.Name, row.ARN
 		return out, false

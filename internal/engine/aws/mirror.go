@@ -383,6 +383,13 @@ func (m *mirror) targetGroupNamed(stack lb.StackID, name string) (targetGroup, b
 	return find(m.targetGroups.of(stack), func(g targetGroup) bool { return g.Name == name })
 }
 
+func (m *mirror) hasSecurityGroup(id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.securityGroups.rows[id]
+	return ok
+}
+
 func (m *mirror) hasTargetGroup(arn string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
