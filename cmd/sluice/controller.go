@@ -43,6 +43,10 @@ type controllerFlags struct {
 	tolerateAction bool
 	namespace      string
 
+	backendGroup    string
+	useBackendGroup bool
+	manageBackend   bool
+
 	kubeconfig    string
 	metrics       string
 	probes        string
@@ -81,6 +85,9 @@ the aws CLI finds them.`,
 	f.StringVar(&flags.scheme, "default-load-balancer-scheme", string(lb.Internal), "internal or internet-facing, where no Ingress says it")
 	f.BoolVar(&flags.tolerant, "tolerate-non-existent-backend-service", true, "answer 503 for a Service that does not exist, instead of leaving all as it is")
 	f.BoolVar(&flags.tolerateAction, "tolerate-non-existent-backend-action", true, "answer 503 for an action annotation that does not exist, instead of leaving all as it is")
+	f.StringVar(&flags.backendGroup, "backend-security-group", "", "id of a security group that all load balancers reach targets from; one is made when not given")
+	f.BoolVar(&flags.useBackendGroup, "enable-backend-security-group", true, "let all load balancers reach targets from one security group, instead of each from its own")
+	f.BoolVar(&flags.manageBackend, "enable-manage-backend-security-group-rules", false, "open targets also for load balancers with security groups by annotation, where no Ingress says it")
 	f.StringVar(&flags.namespace, "watch-namespace", "", "the only namespace to watch; all when not given")
 	f.StringVar(&flags.kubeconfig, "kubeconfig", "", "file that tells how to reach the cluster; KUBECONFIG or the pod's own account when not given")
 	f.StringVar(&flags.metrics, "metrics-bind-address", ":8080", "address of the metrics, 0 for none")
@@ -114,6 +121,12 @@ func (f controllerFlags) check() error {
 	}
 	if f.scheme != string(lb.Internal) && f.scheme != string(lb.InternetFacing) {
 		return fmt.Errorf("--default-load-balancer-scheme is %q and must be internal or internet-facing", f.scheme)
+	}
+	if f.backendGroup != "" && !strings.HasPrefix(f.backendGroup, "sg-") {
+		return fmt.Errorf("--backend-security-group is %q and must be an id, sg-…", f.backendGroup)
+	}
+	if !f.useBackendGroup && (f.manageBackend || f.backendGroup != "") {
+		return errors.New("--backend-security-group and --enable-manage-backend-security-group-rules need --enable-backend-security-group")
 	}
 	for key := range f.tags {
 		if slices.Contains(f.external, key) {
@@ -154,6 +167,7 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 		Compile: compile.Options{
 			Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
 			DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant, TolerateMissingAction: f.tolerateAction,
+			BackendSecurityGroup: f.backendGroup, NoBackendSecurityGroup: !f.useBackendGroup, ManageBackendRules: f.manageBackend,
 		},
 		Engine: engine, Targets: engine, Mirror: engine,
 		VPCID: vpc, Namespace: f.namespace,

@@ -37,6 +37,9 @@ func TestFlagsThatCannotBeAreRefusedByName(t *testing.T) {
 		{[]string{"--cluster-name=c", "--log-level=loud"}, `--log-level is "loud"`},
 		{[]string{"--cluster-name=c", "--ingress-max-concurrent-reconciles=0"}, "must be at least 1"},
 		{[]string{"--cluster-name=c", "--default-tags=a=1", "--external-managed-tags=a"}, `tag "a" is in both`},
+		{[]string{"--cluster-name=c", "--backend-security-group=web"}, `--backend-security-group is "web" and must be an id`},
+		{[]string{"--cluster-name=c", "--enable-backend-security-group=false", "--backend-security-group=sg-1"}, "need --enable-backend-security-group"},
+		{[]string{"--cluster-name=c", "--enable-backend-security-group=false", "--enable-manage-backend-security-group-rules"}, "need --enable-backend-security-group"},
 		{[]string{"--cluster-name=c", "--metrics-bind-addr=0", "--health-probe-bind-addr=0"}, "find the cluster"},
 	} {
 		if _, err := run(t, append([]string{"controller"}, test.args...)...); err == nil || !strings.Contains(err.Error(), test.want) {

@@ -31,6 +31,11 @@ type Options struct {
 	// it such an Ingress is held as it is.
 	TolerateMissingService bool
 	TolerateMissingAction  bool // the same for a backend whose actions annotation does not exist
+	// BackendSecurityGroup is the id of a security group that others made, which takes the place of the cluster's own as
+	// the source that targets are opened from; NoBackendSecurityGroup leaves it to each load balancer's managed one.
+	BackendSecurityGroup   string
+	NoBackendSecurityGroup bool
+	ManageBackendRules     bool // where no Ingress with security groups of its own says whether it has the backend one too
 	Features               lb.Features
 }
 

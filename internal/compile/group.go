@@ -155,7 +155,10 @@ func (g *group) wanted() []*member {
 }
 
 func (g *group) stack(s shared) lb.Stack {
-	stack := lb.Stack{ID: g.id}
+	stack := lb.Stack{ID: g.id, Source: lb.SecurityGroupRef{Backend: true}}
+	if id := g.options.BackendSecurityGroup; id != "" {
+		stack.Source = lb.SecurityGroupRef{Named: id}
+	}
 	for _, m := range g.inOrder() {
 		if m.kept() {
 			stack.Kept = append(stack.Kept, m.object)
@@ -176,29 +179,44 @@ func (g *group) stack(s shared) lb.Stack {
 		Scheme:         scheme,
 		IPAddressType:  s.family.Or(lb.IPv4),
 		Subnets:        s.subnets.Value,
-		SecurityGroups: []lb.SecurityGroupRef{{Managed: lb.ManagedSecurityGroupID}, {Backend: true}},
+		SecurityGroups: append([]lb.SecurityGroupRef{{Managed: lb.ManagedSecurityGroupID}}, g.options.backend()...),
 		Attributes:     s.attributes.with(s.imposed),
 		Tags:           s.tags.sorted(),
 		Listeners:      g.listeners(s),
 		From:           stack.Members,
 	}}
 	if s.secured.Set() {
-		secure(&stack, s)
+		g.secure(&stack, s)
 	} else {
+		if g.options.NoBackendSecurityGroup {
+			stack.Source = lb.SecurityGroupRef{Managed: lb.ManagedSecurityGroupID}
+		}
 		stack.SecurityGroups = []lb.SecurityGroup{g.securityGroup(s, stack.Members)}
 	}
 	return stack
 }
 
+// backend is the security group that targets are opened from, besides the managed one.
+func (o Options) backend() []lb.SecurityGroupRef {
+	switch {
+	case o.NoBackendSecurityGroup:
+		return nil
+	case o.BackendSecurityGroup != "":
+		return []lb.SecurityGroupRef{{Named: o.BackendSecurityGroup}}
+	default:
+		return []lb.SecurityGroupRef{{Backend: true}}
+	}
+}
+
 // secure gives the load balancer security groups that others made. Without the backend security group there is no
 // source to open targets from, so whoever made those opens them.
-func secure(stack *lb.Stack, s shared) {
+func (g *group) secure(stack *lb.Stack, s shared) {
 	var refs []lb.SecurityGroupRef
 	for _, name := range s.secured.Value {
 		refs = append(refs, lb.SecurityGroupRef{Named: name})
 	}
-	if s.backend.Value {
-		refs = append(refs, lb.SecurityGroupRef{Backend: true})
+	if backend := g.options.backend(); s.backend.Or(g.options.ManageBackendRules) && len(backend) > 0 {
+		refs = append(refs, backend...)
 	} else {
 		for i := range stack.Bindings {
 			stack.Bindings[i].Networking = nil

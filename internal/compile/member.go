@@ -56,6 +56,10 @@ func (c *compiler) checkFeatures(settings *annot.Ingress) {
 		c.refuse(lb.Refused, lb.UnsupportedByEngine, "metadata.annotations["+annot.Prefix+"ip-address-type]", string(kind.Value),
 			"the engine has no "+string(lb.DualStack), "Use ipv4")
 	}
+	if manage := settings.ManageBackend; manage.Value && settings.SecurityGroups.Set() && c.options.NoBackendSecurityGroup {
+		c.verdicts = append(c.verdicts, manage.At.Verdict(lb.Refused, lb.InvalidAnnotation,
+			"needs the backend security group, and the controller runs without", "Remove it, or run the controller with --enable-backend-security-group"))
+	}
 	if c.options.Features.Has(lb.HTTPSListeners) {
 		return
 	}

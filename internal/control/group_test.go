@@ -12,6 +12,7 @@ import (
 
 	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
 	"github.com/sluicehq/sluice/internal/lb"
+	"github.com/sluicehq/sluice/internal/localaws/localawstest"
 	"github.com/sluicehq/sluice/internal/plan"
 )
 
@@ -231,5 +232,38 @@ func TestABadMemberStopsNobodyAfterARestart(t *testing.T) {
 	w.sync()
 	if diff := cmp.Diff([]string{"api", "api"}, w.bindingsOf("edge")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestWhereTargetsAreOpenedFrom(t *testing.T) {
+	w := newWorld(t)
+	source := func() string {
+		w.ingress("shop", "", "web")
+		w.sync()
+		var list elbv2api.TargetGroupBindingList
+		w.check(w.kube.List(w.ctx, &list))
+		if n := list.Items[0].Spec.Networking; n != nil {
+			return n.Ingress[0].From[0].SecurityGroup.GroupID
+		}
+		return ""
+	}
+	if got, backend := source(), w.engine.Observe("default/shop").BackendSecurityGroup; got != backend || backend == "" {
+		t.Errorf("from %q, and the backend security group is %q", got, backend)
+	}
+	w.options.Compile.NoBackendSecurityGroup = true
+	if got, managed := source(), w.engine.Observe("default/shop").SecurityGroups[lb.ManagedSecurityGroupID]; got != managed || managed == "" {
+		t.Errorf("from %q, and the managed security group is %q", got, managed)
+	}
+	w.options.Compile.NoBackendSecurityGroup = false
+	w.options.Compile.BackendSecurityGroup = localawstest.NodeGroup
+	if got := source(); got != localawstest.NodeGroup {
+		t.Errorf("from %q", got)
+	}
+	w.ingress("shop", "alb.ingress.kubernetes.io/security-groups: "+localawstest.NodeGroup, "web")
+	w.sync()
+	var list elbv2api.TargetGroupBindingList
+	w.check(w.kube.List(w.ctx, &list))
+	if list.Items[0].Spec.Networking != nil {
+		t.Error("security groups by annotation open nothing")
 	}
 }

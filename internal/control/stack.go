@@ -130,7 +130,7 @@ func (c *Controller) deploy(ctx context.Context, objects *picture, compiled comp
 	status, _ := p.result.Status()
 	have := objects.bindings[compiled.ID]
 	observed := c.options.Engine.Observe(compiled.ID)
-	at := site{vpc: c.options.VPCID, securityGroup: observed.BackendSecurityGroup}
+	at := site{vpc: c.options.VPCID, securityGroup: observed.Source(compiled.Stack.Source)}
 	bindings := bindingSteps(have, wantedBindings(compiled.Stack, observed.TargetGroups, have, at))
 	if status != plan.Done {
 		bindings = withoutDeletes(bindings)

@@ -27,7 +27,9 @@ type Stack struct {
 	Members []Object // the objects whose status shows the load balancer's address, in group order
 	// Kept are members of which only the cloud knows what they want: what it has of them stays, and of what they share
 	// with the others nothing goes.
-	Kept           []Object
+	Kept []Object
+	// Source is the security group that targets are opened from; the zero value is the backend one.
+	Source         SecurityGroupRef
 	LoadBalancers  []LoadBalancer
 	SecurityGroups []SecurityGroup
 	TargetGroups   []TargetGroup
@@ -66,6 +68,19 @@ type Observed struct {
 	// BackendSecurityGroup is the cloud's id of the security group that the cluster's load balancers share as their
 	// source towards nodes and pods, or empty while there is none.
 	BackendSecurityGroup string
+	SecurityGroups       map[ResourceID]string // ids of those that the stack owns
+}
+
+// Source is the cloud's id of the security group that a stack's targets are opened from, or empty while it is not there.
+func (o Observed) Source(ref SecurityGroupRef) string {
+	switch {
+	case ref.Named != "":
+		return ref.Named
+	case ref.Managed != "":
+		return o.SecurityGroups[ref.Managed]
+	default:
+		return o.BackendSecurityGroup
+	}
 }
 
 // ObservedLoadBalancer is a load balancer as the cloud reports it.

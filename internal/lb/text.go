@@ -12,6 +12,9 @@ func (s Stack) String() string {
 	t.line(0, "stack %s", s.ID)
 	t.from(1, "members", s.Members)
 	t.from(1, "keep", s.Kept)
+	if s.Source != (SecurityGroupRef{}) && !s.Source.Backend {
+		t.line(1, "targets open from %s", s.Source)
+	}
 	for _, b := range s.LoadBalancers {
 		t.loadBalancer(b)
 	}

@@ -245,7 +245,11 @@ func (e *Engine) Apply(ctx context.Context, p plan.Plan) plan.Result {
 // Observe tells what the mirror has of a stack.
 func (e *Engine) Observe(stack lb.StackID) lb.Observed {
 	v, chosen := e.mirror.view(stack), e.mirror.choiceOf(stack)
-	observed := lb.Observed{TargetGroups: map[lb.ResourceID]lb.TargetGroupRef{}}
+	observed := lb.Observed{TargetGroups: map[lb.ResourceID]lb.TargetGroupRef{}, SecurityGroups: map[lb.ResourceID]string{}}
+	for _, g := range v.SecurityGroups {
+		_, id, _ := g.Tags.owner(e.options.Cluster)
+		observed.SecurityGroups[id] = g.ID
+	}
 	if v.Backend != nil {
 		observed.BackendSecurityGroup = v.Backend.ID
 	}

@@ -60,6 +60,9 @@ func (s settings) keep(out *lowered, want lb.Stack, v view) {
 			if w, ok := wantedAt[LoadBalancer](out, i, wanted); ok {
 				w.SecurityGroups = h.SecurityGroups
 				out.resources[i] = w
+				if backend := backendGroup(s, v, want.Kept); slices.Contains(h.SecurityGroups, backend.ID()) && !wantsBackend(want) {
+					out.resources = append(out.resources, backend)
+				}
 			}
 		case SecurityGroup:
 			if w, ok := wantedAt[SecurityGroup](out, i, wanted); ok {
