@@ -169,14 +169,15 @@ func (b *backends) targetGroup(service *corev1.Service, port, target lb.Port, se
 		number = uint16(target.Number)
 	}
 	check, checkPort := b.healthCheck(service, settings)
-	name := lb.TargetGroupName(lb.TargetGroupIdentity{
+	identity := lb.TargetGroupIdentity{
 		Cluster: b.options.Cluster, Stack: b.stack,
 		IngressNamespace: b.ingress.Namespace, IngressName: b.ingress.Name,
 		ServiceNamespace: service.Namespace, ServiceName: service.Name, ServiceUID: string(service.UID),
 		Port: port, TargetPort: number, TargetType: settings.TargetType, Protocol: settings.Protocol, ProtocolVersion: lb.HTTP1,
-	})
+	}
+	name := lb.TargetGroupName(identity)
 	if unapplied(service) {
-		name = lb.UnknownTargetGroupName(service.Namespace, service.Name, port)
+		name = lb.UnknownTargetGroupName(identity)
 	}
 	open := []lb.Port{target}
 	if checkPort != (lb.Port{}) && checkPort != target {

@@ -50,9 +50,13 @@ func TargetGroupName(id TargetGroupIdentity) string {
 }
 
 // UnknownTargetGroupName stands in for the name of a target group whose Service is only planned: the name depends on
-// the Service's UID. It is no name that AWS would take.
-func UnknownTargetGroupName(namespace, service string, port Port) string {
-	return "k8s-" + head(sanitize(namespace), 8) + "-" + head(sanitize(service), 8) + "-(" + port.String() + ", known after apply)"
+// the Service's UID. It is no name that AWS would take, and different for each member of a group.
+func UnknownTargetGroupName(id TargetGroupIdentity) string {
+	what := id.Port.String()
+	if _, _, own := strings.Cut(string(id.Stack), "/"); !own {
+		what += " of Ingress " + id.IngressNamespace + "/" + id.IngressName
+	}
+	return "k8s-" + head(sanitize(id.ServiceNamespace), 8) + "-" + head(sanitize(id.ServiceName), 8) + "-(" + what + ", known after apply)"
 }
 
 // TargetGroupID is the resource id of the target group for one Service port of an Ingress.
