@@ -34,12 +34,18 @@ SERVICES = {
         RevokeSecurityGroupIngress RunInstances TerminateInstances
         """),
     "resourcegroupstaggingapi": ("resourcegroupstaggingapi/2017-01-26", "GetResources"),
+    "route53": ("route53/2013-04-01", """
+        AssociateVPCWithHostedZone ChangeResourceRecordSets ChangeTagsForResource CreateHostedZone DeleteHostedZone
+        DisassociateVPCFromHostedZone GetAccountLimit GetChange GetHostedZone GetHostedZoneCount GetHostedZoneLimit
+        ListHostedZones ListHostedZonesByName ListHostedZonesByVPC ListResourceRecordSets ListTagsForResource
+        ListTagsForResources TestDNSAnswer UpdateHostedZoneComment
+        """),
     "sts": ("sts/2011-06-15", "GetCallerIdentity"),
 }
 
 METADATA = ("apiVersion", "endpointPrefix", "jsonVersion", "protocol", "serviceId", "signingName", "targetPrefix",
             "xmlNamespace")
-SPOKEN = ("json", "query", "ec2")
+SPOKEN = ("json", "query", "ec2", "rest-xml")
 SHAPE = ("type", "enum", "min", "max", "pattern", "required", "flattened", "timestampFormat")
 MEMBER = ("shape", "locationName", "queryName", "flattened", "timestampFormat", "location", "xmlAttribute")
 
@@ -51,11 +57,25 @@ def pick(source, keys):
 def trim(model, operations):
     out = {"metadata": pick(model["metadata"], METADATA), "operations": {}, "shapes": {}}
     out["metadata"]["protocol"] = next(p for p in model["metadata"]["protocols"] if p in SPOKEN)
-    todo = []
+    rest = out["metadata"]["protocol"] == "rest-xml"
+    todo, statuses = [], {}
     for name in operations:
         op = model["operations"][name]
-        out["operations"][name] = {k: pick(op[k], ("shape", "resultWrapper")) for k in ("input", "output") if k in op}
+        parts = ("shape", "resultWrapper", "locationName") if rest else ("shape", "resultWrapper")
+        kept = {k: pick(op[k], parts) for k in ("input", "output") if k in op}
+        if rest:
+            kept["http"] = pick(op["http"], ("method", "requestUri", "responseCode"))
+            if "xmlNamespace" in op.get("input", {}):
+                out["metadata"]["xmlNamespace"] = op["input"]["xmlNamespace"]["uri"]
+        out["operations"][name] = kept
         todo += [op[k]["shape"] for k in ("input", "output") if k in op]
+        for error in op.get("errors", []):
+            about = model["shapes"][error["shape"]].get("error", {})
+            if about.get("httpStatusCode", 400) != 400:
+                statuses[about.get("code", error["shape"])] = about["httpStatusCode"]
+    # EC2's and the JSON services' models say nothing of the kind, or nothing that is true.
+    if rest or out["metadata"]["protocol"] == "query":
+        out["statuses"] = dict(sorted(statuses.items()))
     while todo:
         name = todo.pop()
         if name in out["shapes"]:

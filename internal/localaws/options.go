@@ -33,6 +33,7 @@ type Options struct {
 	AddressPool netip.Prefix // load balancers get their addresses from here; 127.64.0.0/16 when zero
 
 	ProvisioningDelay time.Duration // how long a load balancer stays in the state provisioning
+	ChangeDelay       time.Duration // how long a change of a hosted zone is PENDING; its records answer at once
 	StrictTargets     bool          // refuse ip targets that AWS refuses: loopback, public, outside the VPC without a zone
 	Quotas            map[string]int
 
@@ -73,4 +74,7 @@ var quotas = map[string]int{
 	"sluice/rules-per-security-group":                         60,
 	"sluice/security-groups":                                  2500,
 	"sluice/tags-per-resource":                                50,
+	"sluice/hosted-zones":                                     500,
+	"sluice/record-sets-per-zone":                             10_000,
+	"sluice/vpcs-per-zone":                                    300,
 }

@@ -218,7 +218,12 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	req := request{header: r.Header, body: body, id: requestID()}
-	if req.malformed = req.parse(r); req.malformed == nil {
+	if req.service = s.registry.byPath(r.URL.Path); req.service != nil {
+		req.form = r.URL.Query()
+		if req.operation, req.labels = req.service.Route(r.Method, r.URL.EscapedPath()); req.operation == "" {
+			req.operation = r.Method + " " + r.URL.Path
+		}
+	} else if req.malformed = req.parse(r); req.malformed == nil {
 		req.find(s.registry)
 	}
 	if req.service == nil {
@@ -244,6 +249,7 @@ type request struct {
 	header    http.Header
 	body      []byte
 	form      url.Values
+	labels    map[string]string // of a REST request's path
 	id        string
 	service   *service
 	operation string
@@ -262,7 +268,7 @@ func (q *request) parse(r *http.Request) error {
 	return err
 }
 
-// find picks the service: the JSON target, then whom the request is signed for, then the API version.
+// find picks the service of a request whose path does not tell: the JSON target, then whom the request is signed for, then the API version.
 func (q *request) find(r *registry) {
 	if target := q.header.Get("X-Amz-Target"); target != "" {
 		q.service, q.operation = r.byTarget(target)
@@ -310,8 +316,11 @@ func (s *Server) call(op *operation, req *request) (any, error) {
 }
 
 func decode(op *operation, req *request) (any, error) {
-	if req.service.Protocol == wire.JSON {
+	switch req.service.Protocol {
+	case wire.JSON:
 		return op.DecodeJSON(req.body)
+	case wire.RestXML:
+		return op.DecodeREST(wire.Parts{Labels: req.labels, Query: req.form, Header: req.header, Body: req.body})
 	}
 	return op.DecodeForm(req.form)
 }
@@ -379,16 +388,17 @@ func (s *Server) finish(x *tx) error {
 
 func (s *Server) answer(w http.ResponseWriter, sv *service, id string, op *operation, out any, err error) {
 	var body []byte
-	status := http.StatusOK
+	var status int
 	if err != nil {
 		var e *wire.Error
 		if !errors.As(err, &e) {
 			s.log.Error("a call failed for a reason that AWS does not have", "error", err)
 			e = &wire.Error{Code: "InternalFailure", Message: err.Error(), Status: http.StatusInternalServerError}
 		}
-		status, body = e.HTTPStatus(), sv.EncodeError(e, id)
+		status, body = sv.Status(e), sv.EncodeError(e, id)
 	} else {
-		body = op.Encode(out, id)
+		status, body = op.Status(), op.Encode(out, id)
+		maps.Copy(w.Header(), op.Headers(out))
 	}
 	w.Header().Set("Content-Type", sv.ContentType())
 	w.Header().Set("X-Amzn-Requestid", id)

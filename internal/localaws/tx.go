@@ -24,6 +24,10 @@ type state struct {
 	instances        *table[instance]
 	interfaces       *table[networkInterface]
 
+	hostedZones *table[dnsZone]
+	records     *table[recordNode]
+	zoneChanges *table[zoneChange]
+
 	tags *table[taggedResource]
 	meta *table[string]
 
@@ -51,6 +55,9 @@ func newState() *state {
 	s.securityGroups = newTable[securityGroup](s, "securitygroup")
 	s.instances = newTable[instance](s, "instance")
 	s.interfaces = newTable[networkInterface](s, "networkinterface")
+	s.hostedZones = newTable[dnsZone](s, "hostedzone")
+	s.records = newTable[recordNode](s, "record")
+	s.zoneChanges = newTable[zoneChange](s, "zonechange")
 	s.tags = newTable[taggedResource](s, "tag")
 	s.meta = newTable[string](s, "meta")
 	return s

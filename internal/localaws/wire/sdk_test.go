@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -19,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -36,6 +38,7 @@ type transport struct {
 	answer  []byte
 	status  int
 	kind    string
+	header  http.Header
 }
 
 func (t *transport) Do(r *http.Request) (*http.Response, error) {
@@ -46,8 +49,10 @@ func (t *transport) Do(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
+	header := http.Header{"Content-Type": {t.kind}}
+	maps.Copy(header, t.header)
 	return &http.Response{
-		StatusCode: t.status, Header: http.Header{"Content-Type": {t.kind}}, Body: io.NopCloser(bytes.NewReader(t.answer)), Request: r,
+		StatusCode: t.status, Header: header, Body: io.NopCloser(bytes.NewReader(t.answer)), Request: r,
 	}, nil
 }
 
@@ -67,7 +72,7 @@ func apis(t testing.TB, via *transport) map[string]api {
 	out := map[string]api{}
 	for name, client := range map[string]any{
 		"elbv2": elb.NewFromConfig(c), "ec2": ec2.NewFromConfig(c), "sts": sts.NewFromConfig(c),
-		"resourcegroupstaggingapi": resourcegroupstaggingapi.NewFromConfig(c),
+		"resourcegroupstaggingapi": resourcegroupstaggingapi.NewFromConfig(c), "route53": route53.NewFromConfig(c),
 	} {
 		data, err := models.FS.ReadFile(name + ".json")
 		if err != nil {
@@ -203,7 +208,8 @@ func TestRoundTrip(t *testing.T) {
 					in, out := reflect.New(op.in.goType), reflect.New(method.Type().Out(0).Elem())
 					f.fill(in.Elem(), 0)
 					f.fill(out.Elem(), 0)
-					via.status, via.kind, via.answer = 200, a.ContentType(), op.Encode(out.Interface(), "id")
+					via.status, via.kind, via.answer = op.Status(), a.ContentType(), op.Encode(out.Interface(), "id")
+					via.header = op.Headers(out.Interface())
 					results := method.Call([]reflect.Value{reflect.ValueOf(t.Context()), in})
 					if err, _ := results[1].Interface().(error); err != nil {
 						t.Fatalf("%v\n%s", err, via.answer)
@@ -225,6 +231,13 @@ func decodeRequest(t testing.TB, op *Operation, via *transport) any {
 	t.Helper()
 	if op.service.Protocol == JSON {
 		return result(t)(op.DecodeJSON(via.body))
+	}
+	if op.service.Protocol == RestXML {
+		name, labels := op.service.Route(via.request.Method, via.request.URL.EscapedPath())
+		if name != op.Name {
+			t.Fatalf("%s %s is routed to %q", via.request.Method, via.request.URL, name)
+		}
+		return result(t)(op.DecodeREST(Parts{labels, via.request.URL.Query(), via.request.Header, via.body}))
 	}
 	form, err := url.ParseQuery(string(via.body))
 	if err != nil {
@@ -251,6 +264,7 @@ func TestErrors(t *testing.T) {
 	via := &transport{}
 	for service, name := range map[string]string{
 		"elbv2": "CreateLoadBalancer", "ec2": "DescribeVpcs", "sts": "GetCallerIdentity", "resourcegroupstaggingapi": "GetResources",
+		"route53": "ListHostedZones",
 	} {
 		a := apis(t, via)[service]
 		op, method := a.bind(t, name)
@@ -327,7 +341,7 @@ func TestValidate(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	all := apis(f, &transport{})
 	var ops []*Operation
-	for _, service := range []string{"elbv2", "ec2", "sts", "resourcegroupstaggingapi"} {
+	for _, service := range []string{"elbv2", "ec2", "sts", "resourcegroupstaggingapi", "route53"} {
 		names := all[service].Operations()
 		slices.Sort(names)
 		for _, name := range names {
@@ -340,13 +354,32 @@ func FuzzDecode(f *testing.F) {
 	f.Add(uint8(40), "IpPermissions.1.Groups.1.GroupId=sg-1&IpPermissions.999999999999=&IpPermissions.-1=&IpPermissions.01.FromPort=1")
 	f.Add(uint8(len(ops)-1), `{"TagFilters":[{"Key":"a","Values":["b",null]}],"ResourcesPerPage":1e400}`)
 	f.Add(uint8(1), strings.Repeat("a.", 100)+"=b&%zz")
+	for i, op := range ops {
+		switch op.Name {
+		case "ChangeResourceRecordSets":
+			f.Add(uint8(i), `<ChangeResourceRecordSetsRequest xmlns="x"><ChangeBatch><Changes><Change><Action>CREATE</Action><ResourceRecordSet><Name>a.</Name><Type>A</Type><TTL> 1 </TTL></ResourceRecordSet></Change></Changes></ChangeBatch></ChangeResourceRecordSetsRequest>`)
+			f.Add(uint8(i), `<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><ChangeResourceRecordSetsRequest>&b;</ChangeResourceRecordSetsRequest>`)
+			f.Add(uint8(i), `<ChangeResourceRecordSetsRequest><ChangeBatch><Changes><Change></ChangeBatch>`+strings.Repeat("<a>", 40))
+		case "ListResourceRecordSets":
+			f.Add(uint8(i), `name=a&maxitems=x`)
+		case "ChangeTagsForResource":
+			f.Add(uint8(i), `<ChangeTagsForResourceRequest><AddTags><Tag><Key>a</Key><Key>b</Key></Tag></AddTags><RemoveTagKeys/></ChangeTagsForResourceRequest> x`)
+		}
+	}
 	f.Fuzz(func(t *testing.T, which uint8, body string) {
 		op := ops[int(which)%len(ops)]
 		var in any
 		var err error
-		if op.service.Protocol == JSON {
+		switch op.service.Protocol {
+		case JSON:
 			in, err = op.DecodeJSON([]byte(body))
-		} else {
+		case RestXML:
+			query, perr := url.ParseQuery(body)
+			if perr != nil {
+				query = url.Values{}
+			}
+			in, err = op.DecodeREST(Parts{Labels: map[string]string{"Id": body}, Query: query, Body: []byte(body)})
+		default:
 			form, perr := url.ParseQuery(body)
 			if perr != nil {
 				return
