@@ -19,7 +19,7 @@ SERVICES = {
         AddTags CreateListener CreateLoadBalancer CreateRule CreateTargetGroup DeleteListener DeleteLoadBalancer
         DeleteRule DeleteTargetGroup DeregisterTargets DescribeAccountLimits DescribeCapacityReservation
         DescribeListenerAttributes DescribeListenerCertificates DescribeListeners DescribeLoadBalancerAttributes
-        DescribeLoadBalancers DescribeRules DescribeTags DescribeTargetGroupAttributes
+        DescribeLoadBalancers DescribeRules DescribeSSLPolicies DescribeTags DescribeTargetGroupAttributes
         DescribeTargetGroups DescribeTargetHealth ModifyListener ModifyListenerAttributes
         ModifyLoadBalancerAttributes ModifyRule ModifyTargetGroup ModifyTargetGroupAttributes RegisterTargets
         RemoveTags SetIpAddressType SetRulePriorities SetSecurityGroups SetSubnets
@@ -34,11 +34,31 @@ SERVICES = {
         RevokeSecurityGroupIngress RunInstances TerminateInstances
         """),
     "resourcegroupstaggingapi": ("resourcegroupstaggingapi/2017-01-26", "GetResources"),
+    "acm": ("acm/2015-12-08", """
+        AddTagsToCertificate DeleteCertificate DescribeCertificate GetCertificate ImportCertificate ListCertificates
+        ListTagsForCertificate RemoveTagsFromCertificate RequestCertificate UpdateCertificateOptions
+        """),
+    "iam": ("iam/2010-05-08", """
+        DeleteServerCertificate GetServerCertificate ListServerCertificateTags ListServerCertificates
+        TagServerCertificate UntagServerCertificate UpdateServerCertificate UploadServerCertificate
+        """),
     "route53": ("route53/2013-04-01", """
         AssociateVPCWithHostedZone ChangeResourceRecordSets ChangeTagsForResource CreateHostedZone DeleteHostedZone
         DisassociateVPCFromHostedZone GetAccountLimit GetChange GetHostedZone GetHostedZoneCount GetHostedZoneLimit
         ListHostedZones ListHostedZonesByName ListHostedZonesByVPC ListResourceRecordSets ListTagsForResource
         ListTagsForResources TestDNSAnswer UpdateHostedZoneComment
+        """),
+    "shield": ("shield/2016-06-02", """
+        CreateProtection CreateSubscription DeleteProtection DescribeProtection DescribeSubscription
+        GetSubscriptionState ListProtections ListTagsForResource TagResource UntagResource
+        """),
+    "wafregional": ("waf-regional/2016-11-28", """
+        AssociateWebACL CreateWebACL DeleteWebACL DisassociateWebACL GetChangeToken GetChangeTokenStatus GetWebACL
+        GetWebACLForResource ListResourcesForWebACL ListWebACLs
+        """),
+    "wafv2": ("wafv2/2019-07-29", """
+        AssociateWebACL CreateWebACL DeleteWebACL DisassociateWebACL GetWebACL GetWebACLForResource
+        ListResourcesForWebACL ListTagsForResource ListWebACLs TagResource UntagResource UpdateWebACL
         """),
     "sts": ("sts/2011-06-15", "GetCallerIdentity"),
 }
@@ -89,6 +109,9 @@ def trim(model, operations):
             if part in shape:
                 kept[part] = pick(shape[part], MEMBER)
                 todo.append(shape[part]["shape"])
+        # Go's regular expressions have no look-ahead; the handlers refuse a hyphen at the start of a label.
+        if "pattern" in kept:
+            kept["pattern"] = kept["pattern"].replace("(?!-)", "")
         # EC2 checks its enumerations by hand, and its lists of instance types are megabytes.
         if model["metadata"]["protocol"] == "ec2":
             kept.pop("enum", None)

@@ -82,6 +82,9 @@ func (x *tx) changeResourceRecordSets(in *route53.ChangeResourceRecordSetsInput)
 	if len(b.problems) > 0 {
 		return nil, wire.Errorf("InvalidChangeBatch", "[%s]", strings.Join(b.problems, ", "))
 	}
+	if err := x.validateCertificates(); err != nil {
+		return nil, err
+	}
 	return &route53.ChangeResourceRecordSetsOutput{ChangeInfo: x.newChange(in.ChangeBatch.Comment)}, nil
 }
 

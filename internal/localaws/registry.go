@@ -38,7 +38,12 @@ func serve() (*registry, error) {
 		{"elbv2", registerELBv2},
 		{"ec2", registerEC2},
 		{"resourcegroupstaggingapi", registerTagging},
+		{"acm", registerACM},
+		{"iam", registerIAM},
 		{"route53", registerRoute53},
+		{"wafv2", registerWAFV2},
+		{"wafregional", registerWAFRegional},
+		{"shield", registerShield},
 		{"sts", registerSTS},
 	} {
 		data, err := models.FS.ReadFile(s.model + ".json")

@@ -26,6 +26,7 @@ type Config struct {
 	Logger  *slog.Logger
 
 	ProvisioningDelay time.Duration
+	ChangeDelay       time.Duration
 	StrictTargets     bool
 }
 
@@ -33,7 +34,7 @@ type Config struct {
 func Run(ctx context.Context, c Config) (err error) {
 	o := Options{
 		Region: c.Region, AccountID: c.Account, DataDir: c.DataDir, DNSAddress: firstOf(c.DNS, DNSListen), Logger: c.Logger,
-		ProvisioningDelay: c.ProvisioningDelay, StrictTargets: c.StrictTargets,
+		ProvisioningDelay: c.ProvisioningDelay, ChangeDelay: c.ChangeDelay, StrictTargets: c.StrictTargets,
 	}
 	if o.DNSAddress == "none" {
 		o.DNSAddress = ""

@@ -124,13 +124,23 @@ func (s *Server) start() error {
 	return err
 }
 
-// identify refuses a data directory that belongs to another account or region: its ARNs would all be wrong.
+// identify refuses a data directory that belongs to another account or region: its ARNs would all be wrong. A new state
+// gets its certificate authority; in an old one, certificates that are about to expire are renewed.
 func (s *Server) identify() error {
 	want := s.options.AccountID + "/" + s.options.Region
 	if have, ok := s.state.meta.get("identity"); ok && have != want {
 		return fmt.Errorf("localaws: %s holds the state of account/region %s, but %s is asked for", s.options.DataDir, have, want)
 	}
-	return s.change(func(x *tx) error { x.state.meta.put(x, "identity", want); return nil })
+	return s.change(func(x *tx) error {
+		x.state.meta.put(x, "identity", want)
+		if x.state.meta.has("authority.key") {
+			return x.validateCertificates()
+		}
+		ca, err := newAuthority(x.options.AccountID, x.now)
+		x.state.meta.put(x, "authority.certificate", ca.Body)
+		x.state.meta.put(x, "authority.key", ca.Key)
+		return err
+	})
 }
 
 // change runs a change of the state that is not a call.
@@ -217,7 +227,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the request body cannot be read", http.StatusRequestEntityTooLarge)
 		return
 	}
-	req := request{header: r.Header, body: body, id: requestID()}
+	req := request{header: r.Header, body: body, id: requestID(), arrived: time.Now()}
 	if req.service = s.registry.byPath(r.URL.Path); req.service != nil {
 		req.form = r.URL.Query()
 		if req.operation, req.labels = req.service.Route(r.Method, r.URL.EscapedPath()); req.operation == "" {
@@ -230,18 +240,18 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		s.log.Warn("request for a service that local AWS does not have", "method", r.Method, "path", r.URL.Path,
 			"target", r.Header.Get("X-Amz-Target"), "service", credentialScope(r.Header.Get("Authorization")))
 		// The caller's protocol is unknown; this is the shape most clients read.
-		s.answer(w, s.registry.services["sts"], req.id, nil, nil, wire.Errorf("InvalidAction",
+		s.answer(w, s.registry.services["sts"], &req, nil, nil, wire.Errorf("InvalidAction",
 			"Could not find an operation to run: local AWS does not have this service"))
 		return
 	}
 	op := req.service.operations[req.operation]
 	if op == nil {
 		s.log.Warn("operation that local AWS does not have", "operation", req.service.SigningName+":"+req.operation)
-		s.answer(w, req.service, req.id, nil, nil, req.service.UnknownOperation(req.operation))
+		s.answer(w, req.service, &req, nil, nil, req.service.UnknownOperation(req.operation))
 		return
 	}
 	out, err := s.call(op, &req)
-	s.answer(w, req.service, req.id, op, out, err)
+	s.answer(w, req.service, &req, op, out, err)
 }
 
 // request is an HTTP request understood as far as which operation it asks for.
@@ -251,6 +261,7 @@ type request struct {
 	form      url.Values
 	labels    map[string]string // of a REST request's path
 	id        string
+	arrived   time.Time // when its body had been read
 	service   *service
 	operation string
 	malformed error
@@ -386,7 +397,15 @@ func (s *Server) finish(x *tx) error {
 	return err
 }
 
-func (s *Server) answer(w http.ResponseWriter, sv *service, id string, op *operation, out any, err error) {
+// answerFloor is how long an answer to a request with a body takes at least. A server on the same machine that answers
+// faster can overtake Go SDK clients: net/http sends a body of known length and only then looks whether it ends there;
+// the SDK (seen with smithy-go v1.28.8, about one long answer in a thousand) closes the body as soon as the head of the
+// answer is there; net/http takes that for a failed request and drops the connection under the rest of the answer, which
+// the caller sees as "use of closed network connection". AWS itself is never as near as that.
+const answerFloor = 500 * time.Microsecond
+
+func (s *Server) answer(w http.ResponseWriter, sv *service, req *request, op *operation, out any, err error) {
+	id := req.id
 	var body []byte
 	var status int
 	if err != nil {
@@ -399,6 +418,9 @@ func (s *Server) answer(w http.ResponseWriter, sv *service, id string, op *opera
 	} else {
 		status, body = op.Status(), op.Encode(out, id)
 		maps.Copy(w.Header(), op.Headers(out))
+	}
+	if len(req.body) > 0 {
+		time.Sleep(answerFloor - time.Since(req.arrived)) // nothing when it is over
 	}
 	w.Header().Set("Content-Type", sv.ContentType())
 	w.Header().Set("X-Amzn-Requestid", id)
