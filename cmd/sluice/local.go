@@ -35,6 +35,7 @@ address of its own, and a DNS server answers for their names and for hosted zone
 	f.StringVar(&config.Account, "account-id", "", "account; that of the seed, or 123456789012, when not given")
 	f.DurationVar(&config.ProvisioningDelay, "provisioning-delay", 0, "how long a new load balancer is provisioning")
 	f.DurationVar(&config.ChangeDelay, "change-delay", 0, "how long a change of a hosted zone is pending")
+	f.StringVar(&config.Key, "require-auth", "", "check that requests are signed with this ACCESS_KEY_ID:SECRET_ACCESS_KEY")
 	f.BoolVar(&config.StrictTargets, "strict-targets", false, "refuse ip targets that AWS refuses, such as loopback addresses")
 	f.StringVar(&level, "log-level", level, "debug, info, warn or error")
 	return cmd

@@ -26,6 +26,8 @@ type Options struct {
 	DataDir   string // where the state is kept; empty keeps it in memory only
 	Seed      *Seed  // what exists from the start
 
+	Keys map[string]string // secrets by access key id: requests must be signed with one. Nil checks no signatures
+
 	DNSAddress string // host:port of the DNS server; empty opens none
 	Logger     *slog.Logger
 

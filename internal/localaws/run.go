@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 )
 
@@ -23,6 +24,7 @@ type Config struct {
 	Seed    string // file; empty for none
 	Region  string
 	Account string
+	Key     string // "ACCESS_KEY_ID:SECRET_ACCESS_KEY" that requests must be signed with; empty checks no signatures
 	Logger  *slog.Logger
 
 	ProvisioningDelay time.Duration
@@ -38,6 +40,13 @@ func Run(ctx context.Context, c Config) (err error) {
 	}
 	if o.DNSAddress == "none" {
 		o.DNSAddress = ""
+	}
+	if c.Key != "" {
+		id, secret, ok := strings.Cut(c.Key, ":")
+		if !ok || id == "" || secret == "" {
+			return errors.New("localaws: the key to require must have the form ACCESS_KEY_ID:SECRET_ACCESS_KEY")
+		}
+		o.Keys = map[string]string{id: secret}
 	}
 	if c.Seed != "" {
 		if o.Seed, err = ReadSeed(c.Seed); err != nil {

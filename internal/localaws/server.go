@@ -244,6 +244,10 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 			"Could not find an operation to run: local AWS does not have this service"))
 		return
 	}
+	if err := s.authenticate(r, &req); err != nil {
+		s.answer(w, req.service, &req, nil, nil, err)
+		return
+	}
 	op := req.service.operations[req.operation]
 	if op == nil {
 		s.log.Warn("operation that local AWS does not have", "operation", req.service.SigningName+":"+req.operation)
