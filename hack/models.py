@@ -19,7 +19,7 @@ SERVICES = {
         AddTags CreateListener CreateLoadBalancer CreateRule CreateTargetGroup DeleteListener DeleteLoadBalancer
         DeleteRule DeleteTargetGroup DeregisterTargets DescribeAccountLimits DescribeCapacityReservation
         DescribeListenerAttributes DescribeListenerCertificates DescribeListeners DescribeLoadBalancerAttributes
-        DescribeLoadBalancers DescribeRules DescribeTags DescribeTargetGroupAttributes
+        DescribeLoadBalancers DescribeRules DescribeSSLPolicies DescribeTags DescribeTargetGroupAttributes
         DescribeTargetGroups DescribeTargetHealth ModifyListener ModifyListenerAttributes
         ModifyLoadBalancerAttributes ModifyRule ModifyTargetGroup ModifyTargetGroupAttributes RegisterTargets
         RemoveTags SetIpAddressType SetRulePriorities SetSecurityGroups SetSubnets
@@ -34,12 +34,38 @@ SERVICES = {
         RevokeSecurityGroupIngress RunInstances TerminateInstances
         """),
     "resourcegroupstaggingapi": ("resourcegroupstaggingapi/2017-01-26", "GetResources"),
+    "acm": ("acm/2015-12-08", """
+        AddTagsToCertificate DeleteCertificate DescribeCertificate GetCertificate ImportCertificate ListCertificates
+        ListTagsForCertificate RemoveTagsFromCertificate RequestCertificate UpdateCertificateOptions
+        """),
+    "iam": ("iam/2010-05-08", """
+        DeleteServerCertificate GetServerCertificate ListServerCertificateTags ListServerCertificates
+        TagServerCertificate UntagServerCertificate UpdateServerCertificate UploadServerCertificate
+        """),
+    "route53": ("route53/2013-04-01", """
+        AssociateVPCWithHostedZone ChangeResourceRecordSets ChangeTagsForResource CreateHostedZone DeleteHostedZone
+        DisassociateVPCFromHostedZone GetAccountLimit GetChange GetHostedZone GetHostedZoneCount GetHostedZoneLimit
+        ListHostedZones ListHostedZonesByName ListHostedZonesByVPC ListResourceRecordSets ListTagsForResource
+        ListTagsForResources TestDNSAnswer UpdateHostedZoneComment
+        """),
+    "shield": ("shield/2016-06-02", """
+        CreateProtection CreateSubscription DeleteProtection DescribeProtection DescribeSubscription
+        GetSubscriptionState ListProtections ListTagsForResource TagResource UntagResource
+        """),
+    "wafregional": ("waf-regional/2016-11-28", """
+        AssociateWebACL CreateWebACL DeleteWebACL DisassociateWebACL GetChangeToken GetChangeTokenStatus GetWebACL
+        GetWebACLForResource ListResourcesForWebACL ListWebACLs
+        """),
+    "wafv2": ("wafv2/2019-07-29", """
+        AssociateWebACL CreateWebACL DeleteWebACL DisassociateWebACL GetWebACL GetWebACLForResource
+        ListResourcesForWebACL ListTagsForResource ListWebACLs TagResource UntagResource UpdateWebACL
+        """),
     "sts": ("sts/2011-06-15", "GetCallerIdentity"),
 }
 
 METADATA = ("apiVersion", "endpointPrefix", "jsonVersion", "protocol", "serviceId", "signingName", "targetPrefix",
             "xmlNamespace")
-SPOKEN = ("json", "query", "ec2")
+SPOKEN = ("json", "query", "ec2", "rest-xml")
 SHAPE = ("type", "enum", "min", "max", "pattern", "required", "flattened", "timestampFormat")
 MEMBER = ("shape", "locationName", "queryName", "flattened", "timestampFormat", "location", "xmlAttribute")
 
@@ -51,11 +77,25 @@ def pick(source, keys):
 def trim(model, operations):
     out = {"metadata": pick(model["metadata"], METADATA), "operations": {}, "shapes": {}}
     out["metadata"]["protocol"] = next(p for p in model["metadata"]["protocols"] if p in SPOKEN)
-    todo = []
+    rest = out["metadata"]["protocol"] == "rest-xml"
+    todo, statuses = [], {}
     for name in operations:
         op = model["operations"][name]
-        out["operations"][name] = {k: pick(op[k], ("shape", "resultWrapper")) for k in ("input", "output") if k in op}
+        parts = ("shape", "resultWrapper", "locationName") if rest else ("shape", "resultWrapper")
+        kept = {k: pick(op[k], parts) for k in ("input", "output") if k in op}
+        if rest:
+            kept["http"] = pick(op["http"], ("method", "requestUri", "responseCode"))
+            if "xmlNamespace" in op.get("input", {}):
+                out["metadata"]["xmlNamespace"] = op["input"]["xmlNamespace"]["uri"]
+        out["operations"][name] = kept
         todo += [op[k]["shape"] for k in ("input", "output") if k in op]
+        for error in op.get("errors", []):
+            about = model["shapes"][error["shape"]].get("error", {})
+            if about.get("httpStatusCode", 400) != 400:
+                statuses[about.get("code", error["shape"])] = about["httpStatusCode"]
+    # EC2's and the JSON services' models say nothing of the kind, or nothing that is true.
+    if rest or out["metadata"]["protocol"] == "query":
+        out["statuses"] = dict(sorted(statuses.items()))
     while todo:
         name = todo.pop()
         if name in out["shapes"]:
@@ -69,6 +109,9 @@ def trim(model, operations):
             if part in shape:
                 kept[part] = pick(shape[part], MEMBER)
                 todo.append(shape[part]["shape"])
+        # Go's regular expressions have no look-ahead; the handlers refuse a hyphen at the start of a label.
+        if "pattern" in kept:
+            kept["pattern"] = kept["pattern"].replace("(?!-)", "")
         # EC2 checks its enumerations by hand, and its lists of instance types are megabytes.
         if model["metadata"]["protocol"] == "ec2":
             kept.pop("enum", None)

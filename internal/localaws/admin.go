@@ -17,7 +17,19 @@ func (s *Server) admin(mux *http.ServeMux) {
 		s.ResetCalls()
 		w.WriteHeader(http.StatusNoContent)
 	})
+	mux.HandleFunc("GET /_local/ca.pem", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-pem-file")
+		_, _ = w.Write([]byte(s.AuthorityPEM())) // the client is gone; there is nobody to tell
+	})
 	mux.HandleFunc("/_local/", http.NotFound)
+}
+
+// AuthorityPEM is the certificate of the authority that signs what ACM issues here.
+func (s *Server) AuthorityPEM() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	body, _ := s.state.meta.get("authority.certificate")
+	return body
 }
 
 func writeJSON(w http.ResponseWriter, value any) {

@@ -70,18 +70,13 @@ func (s *Server) DNSAddress() string {
 
 // Resolve finds the address behind a load balancer's DNS name, also with the prefix "dualstack.", in any case of letters.
 func (s *Server) Resolve(name string) (netip.Addr, bool) {
-	name = strings.TrimPrefix(strings.TrimSuffix(strings.ToLower(name), "."), "dualstack.")
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, b := range s.state.loadBalancers.all() {
-		if strings.ToLower(*b.Wire.DNSName) == name {
-			return b.Address, true
-		}
-	}
-	return netip.Addr{}, false
+	b, found := s.state.balancerNamed(name)
+	return b.Address, found
 }
 
-// ServeDNS answers one question; what is not below the load balancers' domain is refused.
+// ServeDNS answers one question; what is neither below the load balancers' domain nor in a hosted zone is refused.
 func (d *dnsServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	m := new(dns.Msg)
 	m.SetReply(q)
@@ -92,14 +87,19 @@ func (d *dnsServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 		m.SetRcode(q, dns.RcodeNotImplemented)
 	case len(q.Question) != 1:
 		m.SetRcode(q, dns.RcodeFormatError)
-	case q.Question[0].Qclass != dns.ClassINET || !dns.IsSubDomain(zone, strings.ToLower(q.Question[0].Name)):
+	case q.Question[0].Qclass == dns.ClassINET && dns.IsSubDomain(zone, strings.ToLower(q.Question[0].Name)):
+		d.answer(m, zone, q.Question[0])
+	case q.Question[0].Qclass != dns.ClassINET || !d.answerZone(m, q.Question[0]):
 		m.SetRcode(q, dns.RcodeRefused)
 		m.Authoritative = false
-	default:
-		d.answer(m, zone, q.Question[0])
 	}
+	size := dns.MinMsgSize
 	if opt := q.IsEdns0(); opt != nil {
-		m.SetEdns0(max(opt.UDPSize(), dns.MinMsgSize), false)
+		size = int(max(opt.UDPSize(), dns.MinMsgSize))
+		m.SetEdns0(uint16(size), false)
+	}
+	if _, udp := w.LocalAddr().(*net.UDPAddr); udp {
+		m.Truncate(size)
 	}
 	if err := w.WriteMsg(m); err != nil {
 		d.server.log.Debug("a DNS answer was not sent", "error", err)
@@ -129,4 +129,27 @@ func (d *dnsServer) answer(m *dns.Msg, zone string, question dns.Question) {
 		}
 		m.Ns = []dns.RR{soa}
 	}
+}
+
+// answerZone answers from the hosted zones; false when none has the name.
+func (d *dnsServer) answerZone(m *dns.Msg, question dns.Question) bool {
+	s := d.server
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	r := resolver{&tx{Server: s, now: s.options.Now().UTC()}}
+	out, ok := r.answer(question)
+	if ok {
+		m.Rcode, m.Answer, m.Ns, m.Authoritative = out.code, out.answer, out.authority, !out.referral
+		return true
+	}
+	if !r.isNameServer(question.Name) {
+		return false
+	}
+	host, err := netip.ParseAddrPort(d.address)
+	if err == nil && host.Addr().Is4() && question.Qtype == dns.TypeA {
+		m.Answer = []dns.RR{&dns.A{
+			Hdr: dns.RR_Header{Name: question.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: dnsTTL}, A: host.Addr().AsSlice(),
+		}}
+	}
+	return true
 }

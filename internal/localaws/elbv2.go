@@ -43,6 +43,7 @@ func registerELBv2(b *binder) {
 	on(b, (*tx).removeTags)
 	on(b, (*tx).describeTags)
 	on(b, (*tx).describeAccountLimits)
+	on(b, (*tx).describeSSLPolicies)
 }
 
 // invalid is ELB's complaint about an input.

@@ -3,6 +3,7 @@ package localaws
 import (
 	"maps"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/sluicehq/sluice/internal/localaws/wire"
@@ -23,13 +24,13 @@ type Fault struct {
 
 // Throttled is AWS's answer to too many requests, in the words of the operation's service.
 func Throttled(operation string) *wire.Error {
-	if len(operation) > 4 && operation[:4] == "ec2:" {
+	if strings.HasPrefix(operation, "ec2:") {
 		return &wire.Error{Code: "RequestLimitExceeded", Message: "Request limit exceeded.", Status: http.StatusServiceUnavailable}
 	}
-	switch operation {
-	case "tagging:GetResources":
+	switch service, _, _ := strings.Cut(operation, ":"); service {
+	case "tagging":
 		return wire.Errorf("ThrottledException", "Rate exceeded")
-	case "sts:GetCallerIdentity":
+	case "sts", "route53", "iam":
 		return wire.Errorf("Throttling", "Rate exceeded")
 	}
 	return wire.Errorf("ThrottlingException", "Rate exceeded")

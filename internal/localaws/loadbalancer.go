@@ -265,6 +265,8 @@ func (x *tx) deleteLoadBalancer(in *elb.DeleteLoadBalancerInput) (*elb.DeleteLoa
 		x.state.interfaces.delete(x, i.id)
 		x.state.tags.delete(x, i.id)
 	}
+	x.state.webACLUses.delete(x, arn)
+	x.state.regionalACLUses.delete(x, arn)
 	x.state.loadBalancers.delete(x, arn)
 	x.state.tags.delete(x, arn)
 	return &elb.DeleteLoadBalancerOutput{}, nil

@@ -26,6 +26,8 @@ type Options struct {
 	DataDir   string // where the state is kept; empty keeps it in memory only
 	Seed      *Seed  // what exists from the start
 
+	Keys map[string]string // secrets by access key id: requests must be signed with one. Nil checks no signatures
+
 	DNSAddress string // host:port of the DNS server; empty opens none
 	Logger     *slog.Logger
 
@@ -33,6 +35,7 @@ type Options struct {
 	AddressPool netip.Prefix // load balancers get their addresses from here; 127.64.0.0/16 when zero
 
 	ProvisioningDelay time.Duration // how long a load balancer stays in the state provisioning
+	ChangeDelay       time.Duration // how long a change of a hosted zone is PENDING; its records answer at once
 	StrictTargets     bool          // refuse ip targets that AWS refuses: loopback, public, outside the VPC without a zone
 	Quotas            map[string]int
 
@@ -73,4 +76,12 @@ var quotas = map[string]int{
 	"sluice/rules-per-security-group":                         60,
 	"sluice/security-groups":                                  2500,
 	"sluice/tags-per-resource":                                50,
+	"sluice/certificates":                                     2500,
+	"sluice/names-per-certificate":                            10,
+	"sluice/server-certificates":                              20,
+	"sluice/web-acls":                                         100,
+	"sluice/shield-protections":                               1000,
+	"sluice/hosted-zones":                                     500,
+	"sluice/record-sets-per-zone":                             10_000,
+	"sluice/vpcs-per-zone":                                    300,
 }

@@ -3,6 +3,7 @@ package localaws
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/sluicehq/sluice/internal/localaws/models"
@@ -37,6 +38,12 @@ func serve() (*registry, error) {
 		{"elbv2", registerELBv2},
 		{"ec2", registerEC2},
 		{"resourcegroupstaggingapi", registerTagging},
+		{"acm", registerACM},
+		{"iam", registerIAM},
+		{"route53", registerRoute53},
+		{"wafv2", registerWAFV2},
+		{"wafregional", registerWAFRegional},
+		{"shield", registerShield},
 		{"sts", registerSTS},
 	} {
 		data, err := models.FS.ReadFile(s.model + ".json")
@@ -77,7 +84,7 @@ func on[In, Out any](b *binder, handler func(*tx, *In) (*Out, error)) {
 	b.service.operations[name] = &operation{
 		Operation: bound,
 		key:       b.service.SigningName + ":" + name,
-		mutating:  !strings.HasPrefix(name, "Describe") && !strings.HasPrefix(name, "Get"),
+		mutating:  !reads(name),
 		run: func(t *tx, in any) (any, error) {
 			out, err := handler(t, in.(*In))
 			if err != nil {
@@ -86,6 +93,22 @@ func on[In, Out any](b *binder, handler func(*tx, *In) (*Out, error)) {
 			return out, nil
 		},
 	}
+}
+
+// reads tells from an operation's name that it changes nothing.
+func reads(name string) bool {
+	return slices.ContainsFunc([]string{"Describe", "Get", "List", "Test"}, func(verb string) bool { return strings.HasPrefix(name, verb) })
+}
+
+// byPath finds a REST service: its paths begin with its version.
+func (r *registry) byPath(path string) *service {
+	version, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	for _, s := range r.services {
+		if s.Protocol == wire.RestXML && s.APIVersion == version {
+			return s
+		}
+	}
+	return nil
 }
 
 // byTarget finds a JSON operation from the X-Amz-Target header.
@@ -102,7 +125,7 @@ func (r *registry) byTarget(target string) (*service, string) {
 // byVersion finds a query service from its API version; no two of them share one.
 func (r *registry) byVersion(version string) *service {
 	for _, s := range r.services {
-		if s.Protocol != wire.JSON && s.APIVersion == version {
+		if (s.Protocol == wire.Query || s.Protocol == wire.EC2) && s.APIVersion == version {
 			return s
 		}
 	}

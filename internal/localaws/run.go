@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 )
 
@@ -23,9 +24,11 @@ type Config struct {
 	Seed    string // file; empty for none
 	Region  string
 	Account string
+	Key     string // "ACCESS_KEY_ID:SECRET_ACCESS_KEY" that requests must be signed with; empty checks no signatures
 	Logger  *slog.Logger
 
 	ProvisioningDelay time.Duration
+	ChangeDelay       time.Duration
 	StrictTargets     bool
 }
 
@@ -33,10 +36,17 @@ type Config struct {
 func Run(ctx context.Context, c Config) (err error) {
 	o := Options{
 		Region: c.Region, AccountID: c.Account, DataDir: c.DataDir, DNSAddress: firstOf(c.DNS, DNSListen), Logger: c.Logger,
-		ProvisioningDelay: c.ProvisioningDelay, StrictTargets: c.StrictTargets,
+		ProvisioningDelay: c.ProvisioningDelay, ChangeDelay: c.ChangeDelay, StrictTargets: c.StrictTargets,
 	}
 	if o.DNSAddress == "none" {
 		o.DNSAddress = ""
+	}
+	if c.Key != "" {
+		id, secret, ok := strings.Cut(c.Key, ":")
+		if !ok || id == "" || secret == "" {
+			return errors.New("localaws: the key to require must have the form ACCESS_KEY_ID:SECRET_ACCESS_KEY")
+		}
+		o.Keys = map[string]string{id: secret}
 	}
 	if c.Seed != "" {
 		if o.Seed, err = ReadSeed(c.Seed); err != nil {

@@ -124,13 +124,23 @@ func (s *Server) start() error {
 	return err
 }
 
-// identify refuses a data directory that belongs to another account or region: its ARNs would all be wrong.
+// identify refuses a data directory that belongs to another account or region: its ARNs would all be wrong. A new state
+// gets its certificate authority; in an old one, certificates that are about to expire are renewed.
 func (s *Server) identify() error {
 	want := s.options.AccountID + "/" + s.options.Region
 	if have, ok := s.state.meta.get("identity"); ok && have != want {
 		return fmt.Errorf("localaws: %s holds the state of account/region %s, but %s is asked for", s.options.DataDir, have, want)
 	}
-	return s.change(func(x *tx) error { x.state.meta.put(x, "identity", want); return nil })
+	return s.change(func(x *tx) error {
+		x.state.meta.put(x, "identity", want)
+		if x.state.meta.has("authority.key") {
+			return x.validateCertificates()
+		}
+		ca, err := newAuthority(x.options.AccountID, x.now)
+		x.state.meta.put(x, "authority.certificate", ca.Body)
+		x.state.meta.put(x, "authority.key", ca.Key)
+		return err
+	})
 }
 
 // change runs a change of the state that is not a call.
@@ -217,26 +227,35 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the request body cannot be read", http.StatusRequestEntityTooLarge)
 		return
 	}
-	req := request{header: r.Header, body: body, id: requestID()}
-	if req.malformed = req.parse(r); req.malformed == nil {
+	req := request{header: r.Header, body: body, id: requestID(), arrived: time.Now()}
+	if req.service = s.registry.byPath(r.URL.Path); req.service != nil {
+		req.form = r.URL.Query()
+		if req.operation, req.labels = req.service.Route(r.Method, r.URL.EscapedPath()); req.operation == "" {
+			req.operation = r.Method + " " + r.URL.Path
+		}
+	} else if req.malformed = req.parse(r); req.malformed == nil {
 		req.find(s.registry)
 	}
 	if req.service == nil {
 		s.log.Warn("request for a service that local AWS does not have", "method", r.Method, "path", r.URL.Path,
 			"target", r.Header.Get("X-Amz-Target"), "service", credentialScope(r.Header.Get("Authorization")))
 		// The caller's protocol is unknown; this is the shape most clients read.
-		s.answer(w, s.registry.services["sts"], req.id, nil, nil, wire.Errorf("InvalidAction",
+		s.answer(w, s.registry.services["sts"], &req, nil, nil, wire.Errorf("InvalidAction",
 			"Could not find an operation to run: local AWS does not have this service"))
+		return
+	}
+	if err := s.authenticate(r, &req); err != nil {
+		s.answer(w, req.service, &req, nil, nil, err)
 		return
 	}
 	op := req.service.operations[req.operation]
 	if op == nil {
 		s.log.Warn("operation that local AWS does not have", "operation", req.service.SigningName+":"+req.operation)
-		s.answer(w, req.service, req.id, nil, nil, req.service.UnknownOperation(req.operation))
+		s.answer(w, req.service, &req, nil, nil, req.service.UnknownOperation(req.operation))
 		return
 	}
 	out, err := s.call(op, &req)
-	s.answer(w, req.service, req.id, op, out, err)
+	s.answer(w, req.service, &req, op, out, err)
 }
 
 // request is an HTTP request understood as far as which operation it asks for.
@@ -244,7 +263,9 @@ type request struct {
 	header    http.Header
 	body      []byte
 	form      url.Values
+	labels    map[string]string // of a REST request's path
 	id        string
+	arrived   time.Time // when its body had been read
 	service   *service
 	operation string
 	malformed error
@@ -262,7 +283,7 @@ func (q *request) parse(r *http.Request) error {
 	return err
 }
 
-// find picks the service: the JSON target, then whom the request is signed for, then the API version.
+// find picks the service of a request whose path does not tell: the JSON target, then whom the request is signed for, then the API version.
 func (q *request) find(r *registry) {
 	if target := q.header.Get("X-Amz-Target"); target != "" {
 		q.service, q.operation = r.byTarget(target)
@@ -310,8 +331,11 @@ func (s *Server) call(op *operation, req *request) (any, error) {
 }
 
 func decode(op *operation, req *request) (any, error) {
-	if req.service.Protocol == wire.JSON {
+	switch req.service.Protocol {
+	case wire.JSON:
 		return op.DecodeJSON(req.body)
+	case wire.RestXML:
+		return op.DecodeREST(wire.Parts{Labels: req.labels, Query: req.form, Header: req.header, Body: req.body})
 	}
 	return op.DecodeForm(req.form)
 }
@@ -377,18 +401,30 @@ func (s *Server) finish(x *tx) error {
 	return err
 }
 
-func (s *Server) answer(w http.ResponseWriter, sv *service, id string, op *operation, out any, err error) {
+// answerFloor is how long an answer to a request with a body takes at least. A server on the same machine that answers
+// faster can overtake Go SDK clients: net/http sends a body of known length and only then looks whether it ends there;
+// the SDK (seen with smithy-go v1.28.8, about one long answer in a thousand) closes the body as soon as the head of the
+// answer is there; net/http takes that for a failed request and drops the connection under the rest of the answer, which
+// the caller sees as "use of closed network connection". AWS itself is never as near as that.
+const answerFloor = 500 * time.Microsecond
+
+func (s *Server) answer(w http.ResponseWriter, sv *service, req *request, op *operation, out any, err error) {
+	id := req.id
 	var body []byte
-	status := http.StatusOK
+	var status int
 	if err != nil {
 		var e *wire.Error
 		if !errors.As(err, &e) {
 			s.log.Error("a call failed for a reason that AWS does not have", "error", err)
 			e = &wire.Error{Code: "InternalFailure", Message: err.Error(), Status: http.StatusInternalServerError}
 		}
-		status, body = e.HTTPStatus(), sv.EncodeError(e, id)
+		status, body = sv.Status(e), sv.EncodeError(e, id)
 	} else {
-		body = op.Encode(out, id)
+		status, body = op.Status(), op.Encode(out, id)
+		maps.Copy(w.Header(), op.Headers(out))
+	}
+	if len(req.body) > 0 {
+		time.Sleep(answerFloor - time.Since(req.arrived)) // nothing when it is over
 	}
 	w.Header().Set("Content-Type", sv.ContentType())
 	w.Header().Set("X-Amzn-Requestid", id)

@@ -156,7 +156,7 @@ func TestFaults(t *testing.T) {
 	if err := create("d"); err != nil {
 		t.Error(err)
 	}
-	if got := localaws.Throttled("ec2:CreateVpc"); got.Code != "RequestLimitExceeded" || got.HTTPStatus() != http.StatusServiceUnavailable {
+	if got := localaws.Throttled("ec2:CreateVpc"); got.Code != "RequestLimitExceeded" || got.Status != http.StatusServiceUnavailable {
 		t.Error(got)
 	}
 }

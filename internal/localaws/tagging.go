@@ -38,7 +38,7 @@ func (x *tx) getResources(in *resourcegroupstaggingapi.GetResourcesInput) (*reso
 		return nil, wire.Errorf(code, "TagsPerPage must be between 100 and 500, in steps of 100")
 	}
 	all := x.state.tags.items(func(_ string, r taggedResource) bool {
-		return len(r.Tags) > 0 && (len(in.ResourceARNList) == 0 || slices.Contains(in.ResourceARNList, r.ARN)) &&
+		return len(r.Tags) > 0 && x.taggedHere(r.ARN) && (len(in.ResourceARNList) == 0 || slices.Contains(in.ResourceARNList, r.ARN)) &&
 			isOfType(r.ARN, in.ResourceTypeFilters) && hasTags(r.Tags, in.TagFilters)
 	})
 	found, next, ok := page(all, val(in.PaginationToken), int(size))
@@ -53,6 +53,11 @@ func (x *tx) getResources(in *resourcegroupstaggingapi.GetResourcesInput) (*reso
 		})
 	}
 	return out, nil
+}
+
+// taggedHere: a region lists its own resources, and us-east-1 those that have none.
+func (x *tx) taggedHere(arn string) bool {
+	return x.options.Region == "us-east-1" || strings.SplitN(arn, ":", 6)[3] != ""
 }
 
 // isOfType matches an ARN with filters such as "elasticloadbalancing", "elasticloadbalancing:loadbalancer" and

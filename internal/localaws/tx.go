@@ -24,6 +24,19 @@ type state struct {
 	instances        *table[instance]
 	interfaces       *table[networkInterface]
 
+	certificates       *table[certificate]
+	serverCertificates *table[serverCertificate]
+
+	webACLs         *table[webACL]
+	webACLUses      *table[string] // by the ARN of the load balancer
+	regionalACLs    *table[regionalACL]
+	regionalACLUses *table[string]
+	protections     *table[protection]
+
+	hostedZones *table[dnsZone]
+	records     *table[recordNode]
+	zoneChanges *table[zoneChange]
+
 	tags *table[taggedResource]
 	meta *table[string]
 
@@ -51,6 +64,16 @@ func newState() *state {
 	s.securityGroups = newTable[securityGroup](s, "securitygroup")
 	s.instances = newTable[instance](s, "instance")
 	s.interfaces = newTable[networkInterface](s, "networkinterface")
+	s.certificates = newTable[certificate](s, "certificate")
+	s.serverCertificates = newTable[serverCertificate](s, "servercertificate")
+	s.webACLs = newTable[webACL](s, "webacl")
+	s.webACLUses = newTable[string](s, "webacluse")
+	s.regionalACLs = newTable[regionalACL](s, "regionalacl")
+	s.regionalACLUses = newTable[string](s, "regionalacluse")
+	s.protections = newTable[protection](s, "protection")
+	s.hostedZones = newTable[dnsZone](s, "hostedzone")
+	s.records = newTable[recordNode](s, "record")
+	s.zoneChanges = newTable[zoneChange](s, "zonechange")
 	s.tags = newTable[taggedResource](s, "tag")
 	s.meta = newTable[string](s, "meta")
 	return s

@@ -1,4 +1,4 @@
-// Package wire speaks the AWS protocols from the server's side: query, EC2 query and JSON, one codec each.
+// Package wire speaks the AWS protocols from the server's side: query, EC2 query, JSON and REST-XML, one codec each.
 //
 // In goes a service's published API model; out comes, for every operation, a decoder from request bytes to the SDK's
 // input struct and an encoder from the SDK's output struct to response bytes. Nothing here knows an operation by name:

@@ -11,20 +11,17 @@ import (
 type Error struct {
 	Code    string
 	Message string
-	Status  int // 400 when zero
+	Status  int // when zero, what the service's model has for the code, 400 as a rule
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
-// HTTPStatus is the status the error is answered with.
-func (e *Error) HTTPStatus() int {
-	if e.Status == 0 {
-		return http.StatusBadRequest
-	}
-	return e.Status
+// Status is the HTTP status that the service answers an error with.
+func (s *Service) Status(e *Error) int {
+	return orElse(orElse(e.Status, s.statuses[e.Code]), http.StatusBadRequest)
 }
 
-// Errorf makes an error that is answered with status 400.
+// Errorf makes an error that is answered with the status of its code.
 func Errorf(code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
@@ -36,14 +33,19 @@ func (s *Service) malformed(format string, args ...any) *Error {
 		return Errorf("InvalidParameterValue", format, args...)
 	case JSON:
 		return Errorf("SerializationException", format, args...)
+	case RestXML:
+		return Errorf("InvalidInput", format, args...)
 	}
 	return Errorf("ValidationError", format, args...)
 }
 
 // ContentType is that of the service's answers.
 func (s *Service) ContentType() string {
-	if s.Protocol == JSON {
+	switch s.Protocol {
+	case JSON:
 		return "application/x-amz-json-" + s.JSONVersion
+	case RestXML:
+		return "text/xml"
 	}
 	return "text/xml;charset=UTF-8"
 }
@@ -52,6 +54,9 @@ func (s *Service) ContentType() string {
 func (s *Service) UnknownOperation(name string) *Error {
 	if s.Protocol == JSON {
 		return Errorf("UnknownOperationException", "The operation %s is not known", name)
+	}
+	if s.Protocol == RestXML {
+		return &Error{Code: "UnknownOperationException", Message: "The operation " + name + " is not known", Status: http.StatusNotFound}
 	}
 	return Errorf("InvalidAction", "The action %s is not valid for this web service.", name)
 }
@@ -62,7 +67,7 @@ func (s *Service) EncodeError(e *Error, requestID string) []byte {
 		return jsonError(e)
 	}
 	kind := "Sender"
-	if e.HTTPStatus() >= http.StatusInternalServerError {
+	if s.Status(e) >= http.StatusInternalServerError {
 		kind = "Receiver"
 	}
 	var b bytes.Buffer

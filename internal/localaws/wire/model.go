@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"reflect"
 	"regexp"
 	"unicode"
@@ -14,9 +15,10 @@ type Protocol string
 
 // The protocols spoken here.
 const (
-	Query Protocol = "query"
-	EC2   Protocol = "ec2"
-	JSON  Protocol = "json"
+	Query   Protocol = "query"
+	EC2     Protocol = "ec2"
+	JSON    Protocol = "json"
+	RestXML Protocol = "rest-xml"
 )
 
 // Metadata is the head of a service model.
@@ -34,14 +36,21 @@ type Metadata struct {
 // Service is a loaded model. It is read-only once its operations are bound.
 type Service struct {
 	Metadata
-	ops    map[string]*opModel
-	shapes map[string]*shape
-	codecs map[codecKey]*codec
+	ops      map[string]*opModel
+	shapes   map[string]*shape
+	codecs   map[codecKey]*codec
+	statuses map[string]int // of the errors that are not answered with 400
+	routes   []route        // REST only
 }
 
 type opModel struct {
 	Input  *ref `json:"input"`
 	Output *ref `json:"output"`
+	HTTP   struct {
+		Method       string `json:"method"`
+		RequestURI   string `json:"requestUri"`
+		ResponseCode int    `json:"responseCode"`
+	} `json:"http"`
 }
 
 type ref struct {
@@ -50,6 +59,8 @@ type ref struct {
 	LocationName  string `json:"locationName"`
 	QueryName     string `json:"queryName"`
 	Flattened     bool   `json:"flattened"`
+	Location      string `json:"location"` // REST: "uri", "querystring" or "header"; in the body when empty
+	XMLAttribute  bool   `json:"xmlAttribute"`
 }
 
 type shape struct {
@@ -74,11 +85,12 @@ func Load(data []byte) (*Service, error) {
 		Metadata   Metadata            `json:"metadata"`
 		Operations map[string]*opModel `json:"operations"`
 		Shapes     map[string]*shape   `json:"shapes"`
+		Statuses   map[string]int      `json:"statuses"`
 	}
 	if err := json.Unmarshal(data, &m); err != nil {
 		return nil, fmt.Errorf("wire: read model: %w", err)
 	}
-	s := &Service{Metadata: m.Metadata, ops: m.Operations, shapes: m.Shapes, codecs: map[codecKey]*codec{}}
+	s := &Service{Metadata: m.Metadata, ops: m.Operations, shapes: m.Shapes, codecs: map[codecKey]*codec{}, statuses: m.Statuses}
 	if s.SigningName == "" {
 		s.SigningName = s.EndpointPrefix
 	}
@@ -86,6 +98,8 @@ func Load(data []byte) (*Service, error) {
 	case Query, JSON:
 	case EC2:
 		s.XMLNamespace += "/" // as the service answers; the model leaves the slash out
+	case RestXML:
+		s.routes = routes(m.Operations)
 	default:
 		return nil, fmt.Errorf("wire: %s: protocol %q is not spoken here", s.ServiceID, s.Protocol)
 	}
@@ -120,6 +134,8 @@ type Operation struct {
 	service *Service
 	in, out *codec // out is nil where the operation answers nothing
 	wrapper string
+	root    string // REST: the element that the request's body is
+	status  int
 }
 
 // Bind ties an operation of the model to the SDK's input and output structs.
@@ -128,12 +144,15 @@ func (s *Service) Bind(name string, in, out reflect.Type) (*Operation, error) {
 	if m == nil {
 		return nil, fmt.Errorf("wire: the model of %s has no operation %s", s.ServiceID, name)
 	}
-	op := &Operation{Name: name, service: s, wrapper: name + "Result"}
+	op := &Operation{Name: name, service: s, wrapper: name + "Result", status: orElse(m.HTTP.ResponseCode, http.StatusOK)}
 	var err error
 	if m.Input == nil {
 		op.in = &codec{shape: &shape{Type: "structure"}, goType: in}
 	} else if op.in, err = s.codec(m.Input.Shape, in); err != nil {
 		return nil, fmt.Errorf("wire: %s input: %w", name, err)
+	}
+	if m.Input != nil {
+		op.root = m.Input.LocationName
 	}
 	if m.Output == nil {
 		return op, nil
@@ -168,6 +187,7 @@ type field struct {
 	member             string // as the model writes it
 	index              int    // in the Go struct
 	request, xml, json string // names on the wire
+	location           string // REST: where on the wire, the body when empty
 	required           bool
 	codec              *codec
 }
@@ -183,6 +203,9 @@ func (s *Service) codec(name string, t reflect.Type) (*codec, error) {
 	sh := s.shapes[name]
 	if sh == nil {
 		return nil, fmt.Errorf("shape %s is not in the model", name)
+	}
+	if sh.Type == "string" && t.Kind() == reflect.Int32 {
+		sh = &shape{Type: "integer"} // the SDK makes numbers of some texts: Route 53's MaxItems
 	}
 	c := &codec{shape: sh, goType: t, flat: sh.Flattened || s.Protocol == EC2}
 	s.codecs[key] = c // before the members, for shapes that contain themselves
@@ -229,7 +252,10 @@ func (s *Service) structure(c *codec) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		f := field{member: name, index: i, required: required[name], codec: elem}
+		if m.XMLAttribute {
+			return fmt.Errorf("%s: XML attributes are not spoken here", name)
+		}
+		f := field{member: name, index: i, required: required[name], location: m.Location, codec: elem}
 		f.json = orElse(m.LocationName, name)
 		f.request, f.xml = f.json, f.json
 		if s.Protocol == EC2 {
@@ -260,9 +286,10 @@ func lowerFirst(s string) string {
 	return string(unicode.ToLower(r)) + s[n:]
 }
 
-func orElse(s, other string) string {
-	if s != "" {
-		return s
+func orElse[T comparable](v, other T) T {
+	var zero T
+	if v != zero {
+		return v
 	}
 	return other
 }

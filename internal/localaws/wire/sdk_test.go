@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -16,10 +17,16 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
+	"github.com/aws/aws-sdk-go-v2/service/shield"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/wafregional"
+	"github.com/aws/aws-sdk-go-v2/service/wafv2"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -36,6 +43,7 @@ type transport struct {
 	answer  []byte
 	status  int
 	kind    string
+	header  http.Header
 }
 
 func (t *transport) Do(r *http.Request) (*http.Response, error) {
@@ -46,8 +54,10 @@ func (t *transport) Do(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
+	header := http.Header{"Content-Type": {t.kind}}
+	maps.Copy(header, t.header)
 	return &http.Response{
-		StatusCode: t.status, Header: http.Header{"Content-Type": {t.kind}}, Body: io.NopCloser(bytes.NewReader(t.answer)), Request: r,
+		StatusCode: t.status, Header: header, Body: io.NopCloser(bytes.NewReader(t.answer)), Request: r,
 	}, nil
 }
 
@@ -67,7 +77,9 @@ func apis(t testing.TB, via *transport) map[string]api {
 	out := map[string]api{}
 	for name, client := range map[string]any{
 		"elbv2": elb.NewFromConfig(c), "ec2": ec2.NewFromConfig(c), "sts": sts.NewFromConfig(c),
-		"resourcegroupstaggingapi": resourcegroupstaggingapi.NewFromConfig(c),
+		"resourcegroupstaggingapi": resourcegroupstaggingapi.NewFromConfig(c), "route53": route53.NewFromConfig(c),
+		"acm": acm.NewFromConfig(c), "iam": iam.NewFromConfig(c),
+		"wafv2": wafv2.NewFromConfig(c), "wafregional": wafregional.NewFromConfig(c), "shield": shield.NewFromConfig(c),
 	} {
 		data, err := models.FS.ReadFile(name + ".json")
 		if err != nil {
@@ -121,7 +133,14 @@ func TestModelsCoverSDK(t *testing.T) {
 }
 
 // filler makes values that survive the wire: no empty lists and no text that a protocol cannot carry.
-type filler struct{ *rand.Rand }
+type filler struct {
+	*rand.Rand
+	open map[reflect.Type]bool // structs being filled; inside itself one stays empty
+}
+
+func newFiller(seed uint64) filler {
+	return filler{rand.New(rand.NewPCG(seed, 1)), map[reflect.Type]bool{}}
+}
 
 var letters = []rune("abcXYZ019 -_./*?&=%+;:\"'<>[]{}#~é漢🙂")
 
@@ -144,6 +163,11 @@ func (f filler) fill(v reflect.Value, depth int) {
 			v.Set(reflect.ValueOf(time.Unix(f.Int64N(1<<31), 0).UTC()))
 			return
 		}
+		if f.open[v.Type()] {
+			return
+		}
+		f.open[v.Type()] = true
+		defer delete(f.open, v.Type())
 		for i := range v.NumField() {
 			if t := v.Type().Field(i); t.IsExported() && t.Name != "ResultMetadata" {
 				f.fill(v.Field(i), depth+1)
@@ -199,11 +223,12 @@ func TestRoundTrip(t *testing.T) {
 			t.Run(service+"/"+name, func(t *testing.T) {
 				op, method := a.bind(t, name)
 				for seed := range uint64(3) {
-					f := filler{rand.New(rand.NewPCG(seed, 1))}
+					f := newFiller(seed)
 					in, out := reflect.New(op.in.goType), reflect.New(method.Type().Out(0).Elem())
 					f.fill(in.Elem(), 0)
 					f.fill(out.Elem(), 0)
-					via.status, via.kind, via.answer = 200, a.ContentType(), op.Encode(out.Interface(), "id")
+					via.status, via.kind, via.answer = op.Status(), a.ContentType(), op.Encode(out.Interface(), "id")
+					via.header = op.Headers(out.Interface())
 					results := method.Call([]reflect.Value{reflect.ValueOf(t.Context()), in})
 					if err, _ := results[1].Interface().(error); err != nil {
 						t.Fatalf("%v\n%s", err, via.answer)
@@ -225,6 +250,13 @@ func decodeRequest(t testing.TB, op *Operation, via *transport) any {
 	t.Helper()
 	if op.service.Protocol == JSON {
 		return result(t)(op.DecodeJSON(via.body))
+	}
+	if op.service.Protocol == RestXML {
+		name, labels := op.service.Route(via.request.Method, via.request.URL.EscapedPath())
+		if name != op.Name {
+			t.Fatalf("%s %s is routed to %q", via.request.Method, via.request.URL, name)
+		}
+		return result(t)(op.DecodeREST(Parts{labels, via.request.URL.Query(), via.request.Header, via.body}))
 	}
 	form, err := url.ParseQuery(string(via.body))
 	if err != nil {
@@ -251,11 +283,13 @@ func TestErrors(t *testing.T) {
 	via := &transport{}
 	for service, name := range map[string]string{
 		"elbv2": "CreateLoadBalancer", "ec2": "DescribeVpcs", "sts": "GetCallerIdentity", "resourcegroupstaggingapi": "GetResources",
+		"route53": "ListHostedZones", "acm": "DescribeCertificate", "iam": "GetServerCertificate",
+		"wafv2": "ListWebACLs", "wafregional": "ListWebACLs", "shield": "DescribeProtection",
 	} {
 		a := apis(t, via)[service]
 		op, method := a.bind(t, name)
 		in := reflect.New(op.in.goType)
-		filler{rand.New(rand.NewPCG(1, 1))}.fill(in.Elem(), 0)
+		newFiller(1).fill(in.Elem(), 0)
 		via.status, via.kind = 400, a.ContentType()
 		via.answer = a.EncodeError(Errorf("SomeCode", "the <message> & %d", 1), "some-id")
 		err, _ := method.Call([]reflect.Value{reflect.ValueOf(t.Context()), in})[1].Interface().(error)
@@ -327,7 +361,7 @@ func TestValidate(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	all := apis(f, &transport{})
 	var ops []*Operation
-	for _, service := range []string{"elbv2", "ec2", "sts", "resourcegroupstaggingapi"} {
+	for _, service := range []string{"elbv2", "ec2", "sts", "resourcegroupstaggingapi", "route53", "acm", "iam", "wafv2", "wafregional", "shield"} {
 		names := all[service].Operations()
 		slices.Sort(names)
 		for _, name := range names {
@@ -340,13 +374,32 @@ func FuzzDecode(f *testing.F) {
 	f.Add(uint8(40), "IpPermissions.1.Groups.1.GroupId=sg-1&IpPermissions.999999999999=&IpPermissions.-1=&IpPermissions.01.FromPort=1")
 	f.Add(uint8(len(ops)-1), `{"TagFilters":[{"Key":"a","Values":["b",null]}],"ResourcesPerPage":1e400}`)
 	f.Add(uint8(1), strings.Repeat("a.", 100)+"=b&%zz")
+	for i, op := range ops {
+		switch op.Name {
+		case "ChangeResourceRecordSets":
+			f.Add(uint8(i), `<ChangeResourceRecordSetsRequest xmlns="x"><ChangeBatch><Changes><Change><Action>CREATE</Action><ResourceRecordSet><Name>a.</Name><Type>A</Type><TTL> 1 </TTL></ResourceRecordSet></Change></Changes></ChangeBatch></ChangeResourceRecordSetsRequest>`)
+			f.Add(uint8(i), `<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><ChangeResourceRecordSetsRequest>&b;</ChangeResourceRecordSetsRequest>`)
+			f.Add(uint8(i), `<ChangeResourceRecordSetsRequest><ChangeBatch><Changes><Change></ChangeBatch>`+strings.Repeat("<a>", 40))
+		case "ListResourceRecordSets":
+			f.Add(uint8(i), `name=a&maxitems=x`)
+		case "ChangeTagsForResource":
+			f.Add(uint8(i), `<ChangeTagsForResourceRequest><AddTags><Tag><Key>a</Key><Key>b</Key></Tag></AddTags><RemoveTagKeys/></ChangeTagsForResourceRequest> x`)
+		}
+	}
 	f.Fuzz(func(t *testing.T, which uint8, body string) {
 		op := ops[int(which)%len(ops)]
 		var in any
 		var err error
-		if op.service.Protocol == JSON {
+		switch op.service.Protocol {
+		case JSON:
 			in, err = op.DecodeJSON([]byte(body))
-		} else {
+		case RestXML:
+			query, perr := url.ParseQuery(body)
+			if perr != nil {
+				query = url.Values{}
+			}
+			in, err = op.DecodeREST(Parts{Labels: map[string]string{"Id": body}, Query: query, Body: []byte(body)})
+		default:
 			form, perr := url.ParseQuery(body)
 			if perr != nil {
 				return

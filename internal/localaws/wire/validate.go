@@ -27,11 +27,21 @@ func (op *Operation) Validate(in any) error {
 		noun = "error"
 	}
 	code := "ValidationError"
-	if op.service.Protocol == JSON {
-		code = "InvalidParameterException"
+	switch op.service.Protocol {
+	case JSON:
+		code = orElse(jsonInvalid[op.service.TargetPrefix], "InvalidParameterException")
+	case RestXML:
+		code = "InvalidInput"
 	}
 	return Errorf(code, "%d validation %s detected: %s", len(broken), noun,
 		strings.Join(broken[:min(len(broken), most)], "; "))
+}
+
+// jsonInvalid is the code for a broken constraint where a JSON service has one of its own.
+var jsonInvalid = map[string]string{
+	"CertificateManager":       "ValidationException",
+	"AWSWAF_20190729":          "WAFInvalidParameterException",
+	"AWSWAF_Regional_20161128": "WAFInvalidParameterException",
 }
 
 // missingParameter is EC2's only generic check; it words the rest by hand, parameter by parameter.

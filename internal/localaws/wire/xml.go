@@ -36,6 +36,12 @@ func (op *Operation) Encode(out any, requestID string) []byte {
 			x.text("return", "true")
 		}
 		b.WriteString("</" + op.Name + "Response>")
+	case RestXML:
+		b.WriteString(xmlHeader + "<" + op.Name + `Response xmlns="` + op.service.XMLNamespace + `">`)
+		if has {
+			x.members(op.out, v)
+		}
+		b.WriteString("</" + op.Name + "Response>")
 	default:
 		b.WriteString("<" + op.Name + `Response xmlns="` + op.service.XMLNamespace + `"><` + op.wrapper + ">")
 		if has {
@@ -58,8 +64,9 @@ func (x xmlWriter) text(name, value string) {
 
 func (x xmlWriter) members(c *codec, v reflect.Value) {
 	for i := range c.fields {
-		f := &c.fields[i]
-		x.value(f.xml, f.codec, v.Field(f.index))
+		if f := &c.fields[i]; f.location == "" {
+			x.value(f.xml, f.codec, v.Field(f.index))
+		}
 	}
 }
 
