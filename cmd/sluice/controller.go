@@ -153,7 +153,7 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 			Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
 			DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant,
 		},
-		Engine: engine, Targets: engine, Mirror: engine,
+		Engine: engine, Targets: engine, Networking: engine, Mirror: engine,
 		VPCID: vpc, Namespace: f.namespace,
 		StackWorkers: f.stackWorkers, BindingWorkers: f.bindingWorkers, AuditInterval: f.audit,
 		Registry: crmetrics.Registry, Logger: logger,

@@ -37,6 +37,8 @@ type Options struct {
 	Targets engine.Targets
 	Mirror  Mirror
 
+	Networking engine.Networking
+
 	VPCID          string // written into TargetGroupBindings
 	Namespace      string // the only namespace watched; empty for all
 	StackWorkers   int
@@ -74,6 +76,7 @@ type Controller struct {
 	bindings  priorityqueue.PriorityQueue[types.NamespacedName]
 	told      *memory[lb.StackID, told]
 	bound     *memory[types.NamespacedName, bound]
+	network   *network
 
 	synced  chan struct{} // closed when all kinds are followed and the caches are filled
 	leading atomic.Bool
@@ -103,6 +106,7 @@ func newController(kube client.Client, live client.Reader, o Options) *Controlle
 		bindings:  newQueue[types.NamespacedName]("targets"),
 		told:      newMemory[lb.StackID, told](),
 		bound:     newMemory[types.NamespacedName, bound](),
+		network:   newNetwork(),
 		synced:    make(chan struct{}),
 	}
 	if c.log == nil {

@@ -86,7 +86,7 @@ func (w *world) start() {
 		Compile: compile.Options{
 			Cluster: localawstest.Cluster, IngressClass: "alb", DefaultScheme: lb.Internal, DefaultTargetType: lb.InstanceTargets, TolerateMissingService: true,
 		},
-		Engine: engine, Targets: engine, Mirror: engine, VPCID: localawstest.VPC,
+		Engine: engine, Targets: engine, Networking: engine, Mirror: engine, VPCID: localawstest.VPC,
 	})
 }
 
@@ -249,7 +249,7 @@ func (w *world) pods(addresses ...string) {
 		"addressType: IPv4\nports: [{name: http, port: 8080}]\nendpoints:\n"
 	for _, a := range addresses {
 		name := "pod-" + strings.ReplaceAll(a, ".", "-")
-		w.apply("pod", "apiVersion: v1\nkind: Pod\nmetadata: {name: "+name+"}\n")
+		w.apply("pod", "apiVersion: v1\nkind: Pod\nmetadata: {name: "+name+"}\nspec: {nodeName: a}\n")
 		slice += "- {addresses: [" + a + "], targetRef: {kind: Pod, name: " + name + "}, conditions: {ready: true}}\n"
 	}
 	if len(addresses) == 0 {

@@ -40,6 +40,7 @@ const (
 	QuotaExceeded         Reason = "QuotaExceeded"
 	UnsupportedByEngine   Reason = "UnsupportedByEngine"
 	CloudRefused          Reason = "CloudRefused"
+	SecurityGroupUnclear  Reason = "SecurityGroupUnclear"
 )
 
 // Verdict tells a person what is wrong with an object. The event, the condition, `plan` and `explain` print the same one.
