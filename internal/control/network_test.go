@@ -303,7 +303,7 @@ func TestATargetThatIsNowhereIsTold(t *testing.T) {
 	w.expect("kept", w.letsInNow(), []string{"tcp 8080 from a group " + shared})
 }
 
-// Two bindings that change at the same time both get what they want.
+// Bindings that change at the same time both get what they want.
 func TestBindingsAtTheSameTime(t *testing.T) {
 	w := newWorld(t)
 	for _, s := range []string{"a", "b", "c", "d", "e"} {

@@ -100,6 +100,7 @@ type bindingPass struct {
 	gone  bool // the binding has been let go
 
 	groupless bool // the target group does not exist
+	added     map[lb.Target]bool
 }
 
 // failed says that the world failed, or, where the error has a verdict, that a person must act.
@@ -132,15 +133,21 @@ func (c *Controller) bind(ctx context.Context, tgb *elbv2api.TargetGroupBinding,
 		return p
 	}
 	now := time.Now()
-	if last := checkpointOf(tgb, p.known); last != "" && last == wanted.Checkpoint && (p.known.driftAt.IsZero() || now.Before(p.known.driftAt)) {
+	waiting := waitingFor(tgb, wanted.Gated)
+	if last := checkpointOf(tgb, p.known); len(waiting) == 0 && last != "" && last == wanted.Checkpoint && (p.known.driftAt.IsZero() || now.Before(p.known.driftAt)) {
 		p = p.skipped(now)
 	} else {
 		p = c.register(ctx, tgb, wanted, p)
 	}
 	if p.groupless {
-		return p // nothing comes from there; what is let in stays until it is known what becomes of it
+		return c.gate(ctx, tgb, waiting, p) // what is let in stays until it is known what becomes of the group
 	}
-	return c.letIn(ctx, tgb, wanted.Openings, p)
+	if wanted.Checkpoint == "" {
+		if err := c.releaseGates(ctx, tgb); err != nil {
+			p = p.failed(tgb, failedStatus, err)
+		}
+	}
+	return c.gate(ctx, tgb, waiting, c.letIn(ctx, tgb, wanted.Openings, p))
 }
 
 // skipped ends a pass whose checkpoint says that nothing has changed. What somebody else did to the target group is
@@ -171,6 +178,10 @@ func (c *Controller) register(ctx context.Context, tgb *elbv2api.TargetGroupBind
 		if p, err = c.saveCheckpoint(ctx, tgb, "", p); err != nil {
 			return p.failed(tgb, failedReconcile, err)
 		}
+	}
+	p.added = map[lb.Target]bool{}
+	for _, t := range add {
+		p.added[t] = true
 	}
 	if err := c.exchange(ctx, group, add, remove); err != nil {
 		return p.failed(tgb, failedReconcile, err)
@@ -248,6 +259,9 @@ func (c *Controller) unbind(ctx context.Context, tgb *elbv2api.TargetGroupBindin
 		}
 	}
 	if err := c.shut(ctx, client.ObjectKeyFromObject(tgb), tgb.UID, tgb.Generation); err != nil {
+		return p.failed(tgb, failedCleanup, err)
+	}
+	if err := c.releaseGates(ctx, tgb); err != nil {
 		return p.failed(tgb, failedCleanup, err)
 	}
 	if err := setFinalizer(ctx, c.client, c.live, tgb, bindingFinalizer, false); err != nil {

@@ -78,9 +78,7 @@ spec: {type: NodePort, ports: [{name: http, port: 80, targetPort: 8080, nodePort
 // start makes a controller that knows nothing yet, as a new process is.
 func (w *world) start() {
 	w.Helper()
-	engine, err := aws.New(aws.Options{Cluster: localawstest.Cluster, VPCID: localawstest.VPC, Config: w.aws.Config})
-	w.check(err)
-	w.check(engine.Load(w.ctx))
+	engine := newEngine(w)
 	w.engine = engine
 	w.Controller = newController(w.kube, w.kube, Options{
 		Compile: compile.Options{
@@ -88,6 +86,15 @@ func (w *world) start() {
 		},
 		Engine: engine, Targets: engine, Networking: engine, Mirror: engine, VPCID: localawstest.VPC,
 	})
+}
+
+// newEngine is one that has read what there is.
+func newEngine(w *world) *aws.Engine {
+	w.Helper()
+	engine, err := aws.New(aws.Options{Cluster: localawstest.Cluster, VPCID: localawstest.VPC, Config: w.aws.Config})
+	w.check(err)
+	w.check(engine.Load(w.ctx))
+	return engine
 }
 
 func (w *world) check(err error) {

@@ -39,6 +39,10 @@ type Targets interface {
 	// A target that is draining does not count. found is false when the target group does not exist.
 	Registered(ctx context.Context, group lb.TargetGroupRef) (targets []lb.Target, found bool, err error)
 
+	// Health reads from the cloud how these targets of a group are. What it does not tell is missing. A group that does
+	// not exist has no targets.
+	Health(ctx context.Context, group lb.TargetGroupRef, targets []lb.Target) (map[lb.Target]lb.TargetHealth, error)
+
 	// Register adds targets; those registered already stay as they are.
 	Register(ctx context.Context, group lb.TargetGroupRef, targets []lb.Target) error
 
