@@ -37,6 +37,8 @@ type Options struct {
 	Targets engine.Targets
 	Mirror  Mirror
 
+	Networking engine.Networking
+
 	VPCID          string // written into TargetGroupBindings
 	Namespace      string // the only namespace watched; empty for all
 	StackWorkers   int
@@ -75,6 +77,7 @@ type Controller struct {
 	told      *memory[lb.StackID, told]
 	forms     *memory[lb.StackID, compile.Forms] // for members that go bad
 	bound     *memory[types.NamespacedName, bound]
+	network   *network
 
 	synced  chan struct{} // closed when all kinds are followed and the caches are filled
 	leading atomic.Bool
@@ -105,6 +108,7 @@ func newController(kube client.Client, live client.Reader, o Options) *Controlle
 		told:      newMemory[lb.StackID, told](),
 		forms:     newMemory[lb.StackID, compile.Forms](),
 		bound:     newMemory[types.NamespacedName, bound](),
+		network:   newNetwork(),
 		synced:    make(chan struct{}),
 	}
 	if c.log == nil {

@@ -30,6 +30,7 @@ const (
 	failedStatus          = "FailedUpdateStatus"
 	failedReconcile       = "FailedReconcile"
 	failedCleanup         = "FailedCleanup"
+	failedNetwork         = "FailedNetworkReconcile"
 )
 
 // noteLimit is how long the API server lets an event's text be.

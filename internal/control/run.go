@@ -94,6 +94,9 @@ func (c *Controller) audit(ctx context.Context) {
 			c.log.Error("cannot compare with what is in the cloud", "error", err)
 		}
 		c.enqueueStacks(false, changed...)
+		if err == nil {
+			c.repairIngress(ctx)
+		}
 	}
 }
 

@@ -46,8 +46,7 @@ func (c *Controller) workBinding(ctx context.Context, key types.NamespacedName) 
 	var tgb elbv2api.TargetGroupBinding
 	err := c.client.Get(ctx, key, &tgb, client.UnsafeDisableDeepCopy)
 	if apierrors.IsNotFound(err) {
-		c.bound.forget(key)
-		return outcome{status: plan.Done}
+		return c.unbound(ctx, key)
 	}
 	if err != nil {
 		c.log.Error("cannot read a TargetGroupBinding from the cache", "binding", key, "error", err)
@@ -83,12 +82,25 @@ func (c *Controller) workBinding(ctx context.Context, key types.NamespacedName) 
 	return p.end
 }
 
+// unbound forgets a binding that is gone. One that went by force may have left ingress rules.
+func (c *Controller) unbound(ctx context.Context, key types.NamespacedName) outcome {
+	c.bound.forget(key)
+	if err := c.shut(ctx, key, "", 0); err != nil && ctx.Err() == nil {
+		c.log.Error("cannot take back the ingress rules of a binding that is gone", "binding", key, "error", err)
+		return outcome{status: plan.Later, after: spread(blockedRetry)}
+	}
+	return outcome{status: plan.Done}
+}
+
 // bindingPass is what happened to a binding.
 type bindingPass struct {
 	telling
 	known bound
 	end   outcome
 	gone  bool // the binding has been let go
+
+	groupless bool // the target group does not exist
+	added     map[lb.Target]bool
 }
 
 // failed says that the world failed, or, where the error has a verdict, that a person must act.
@@ -121,10 +133,21 @@ func (c *Controller) bind(ctx context.Context, tgb *elbv2api.TargetGroupBinding,
 		return p
 	}
 	now := time.Now()
-	if last := checkpointOf(tgb, p.known); last != "" && last == wanted.Checkpoint && (p.known.driftAt.IsZero() || now.Before(p.known.driftAt)) {
-		return p.skipped(now)
+	waiting := waitingFor(tgb, wanted.Gated)
+	if last := checkpointOf(tgb, p.known); len(waiting) == 0 && last != "" && last == wanted.Checkpoint && (p.known.driftAt.IsZero() || now.Before(p.known.driftAt)) {
+		p = p.skipped(now)
+	} else {
+		p = c.register(ctx, tgb, wanted, p)
 	}
-	return c.register(ctx, tgb, wanted, p)
+	if p.groupless {
+		return c.gate(ctx, tgb, waiting, p) // what is let in stays until it is known what becomes of the group
+	}
+	if wanted.Checkpoint == "" {
+		if err := c.releaseGates(ctx, tgb); err != nil {
+			p = p.failed(tgb, failedStatus, err)
+		}
+	}
+	return c.gate(ctx, tgb, waiting, c.letIn(ctx, tgb, wanted.Openings, p))
 }
 
 // skipped ends a pass whose checkpoint says that nothing has changed. What somebody else did to the target group is
@@ -155,6 +178,10 @@ func (c *Controller) register(ctx context.Context, tgb *elbv2api.TargetGroupBind
 		if p, err = c.saveCheckpoint(ctx, tgb, "", p); err != nil {
 			return p.failed(tgb, failedReconcile, err)
 		}
+	}
+	p.added = map[lb.Target]bool{}
+	for _, t := range add {
+		p.added[t] = true
 	}
 	if err := c.exchange(ctx, group, add, remove); err != nil {
 		return p.failed(tgb, failedReconcile, err)
@@ -192,6 +219,7 @@ func (c *Controller) exchange(ctx context.Context, group lb.TargetGroupRef, add,
 
 // groupMissing ends a pass over a binding whose target group does not exist. A stack makes its own anew.
 func (c *Controller) groupMissing(tgb *elbv2api.TargetGroupBinding, p bindingPass) bindingPass {
+	p.groupless = true
 	if id, ok := stackOfBinding(tgb); ok {
 		c.enqueueStacks(true, id)
 		p.end = outcome{status: plan.Later, after: groupAgain}
@@ -229,6 +257,12 @@ func (c *Controller) unbind(ctx context.Context, tgb *elbv2api.TargetGroupBindin
 			p.done = ""
 			return p.failed(tgb, failedCleanup, fmt.Errorf("deregister the targets of %s: %w", group, err))
 		}
+	}
+	if err := c.shut(ctx, client.ObjectKeyFromObject(tgb), tgb.UID, tgb.Generation); err != nil {
+		return p.failed(tgb, failedCleanup, err)
+	}
+	if err := c.releaseGates(ctx, tgb); err != nil {
+		return p.failed(tgb, failedCleanup, err)
 	}
 	if err := setFinalizer(ctx, c.client, c.live, tgb, bindingFinalizer, false); err != nil {
 		return p.failed(tgb, failedRemoveFinalizer, err)

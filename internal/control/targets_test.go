@@ -20,6 +20,9 @@ func TestTargetsFollowEndpoints(t *testing.T) {
 	a, b := "192.168.97.1", "192.168.97.2"
 	w.pods(a)
 	w.ingress("shop", ipTargets, "web")
+	w.ingress("blog", "", "web") // it keeps the nodes' security group open
+	w.apply("service", "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n"+
+		"spec: {type: NodePort, ports: [{name: http, port: 80, targetPort: 8080, nodePort: 8080}]}\n")
 	w.sync()
 	for _, step := range []struct {
 		pods  []string

@@ -1,10 +1,14 @@
 package control
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluicehq/sluice/internal/endpoints"
 )
 
 // CacheOptions keep the caches small: of Pods and Nodes only what decides about targets, and of nothing who manages
@@ -31,12 +35,31 @@ func trimPod(o any) (any, error) {
 	if !ok {
 		return o, nil // a note that an object is gone
 	}
+	meta := trimMeta(pod.ObjectMeta)
+	if own, ok := pod.Annotations[endpoints.PodInterface]; ok {
+		meta.Annotations = map[string]string{endpoints.PodInterface: own}
+	}
 	return &corev1.Pod{
 		TypeMeta:   pod.TypeMeta,
-		ObjectMeta: trimMeta(pod.ObjectMeta),
-		Spec:       corev1.PodSpec{NodeName: pod.Spec.NodeName},
-		Status:     corev1.PodStatus{Conditions: pod.Status.Conditions},
+		ObjectMeta: meta,
+		Spec: corev1.PodSpec{
+			NodeName: pod.Spec.NodeName, ReadinessGates: pod.Spec.ReadinessGates,
+			Containers: namedPorts(pod.Spec.Containers), InitContainers: namedPorts(pod.Spec.InitContainers),
+		},
+		Status: corev1.PodStatus{Conditions: pod.Status.Conditions},
 	}, nil
+}
+
+// namedPorts keeps of containers what names of ports are looked up in.
+func namedPorts(containers []corev1.Container) []corev1.Container {
+	var kept []corev1.Container
+	for i := range containers {
+		ports := slices.DeleteFunc(slices.Clone(containers[i].Ports), func(p corev1.ContainerPort) bool { return p.Name == "" })
+		if len(ports) > 0 {
+			kept = append(kept, corev1.Container{Ports: ports, RestartPolicy: containers[i].RestartPolicy})
+		}
+	}
+	return kept
 }
 
 func trimNode(o any) (any, error) {

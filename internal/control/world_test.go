@@ -78,16 +78,23 @@ spec: {type: NodePort, ports: [{name: http, port: 80, targetPort: 8080, nodePort
 // start makes a controller that knows nothing yet, as a new process is.
 func (w *world) start() {
 	w.Helper()
-	engine, err := aws.New(aws.Options{Cluster: localawstest.Cluster, VPCID: localawstest.VPC, Config: w.aws.Config})
-	w.check(err)
-	w.check(engine.Load(w.ctx))
+	engine := newEngine(w)
 	w.engine = engine
 	w.Controller = newController(w.kube, w.kube, Options{
 		Compile: compile.Options{
 			Cluster: localawstest.Cluster, IngressClass: "alb", DefaultScheme: lb.Internal, DefaultTargetType: lb.InstanceTargets, TolerateMissingService: true, TolerateMissingAction: true,
 		},
-		Engine: engine, Targets: engine, Mirror: engine, VPCID: localawstest.VPC,
+		Engine: engine, Targets: engine, Networking: engine, Mirror: engine, VPCID: localawstest.VPC,
 	})
+}
+
+// newEngine is one that has read what there is.
+func newEngine(w *world) *aws.Engine {
+	w.Helper()
+	engine, err := aws.New(aws.Options{Cluster: localawstest.Cluster, VPCID: localawstest.VPC, Config: w.aws.Config})
+	w.check(err)
+	w.check(engine.Load(w.ctx))
+	return engine
 }
 
 func (w *world) check(err error) {
@@ -252,7 +259,7 @@ func (w *world) pods(addresses ...string) {
 		"addressType: IPv4\nports: [{name: http, port: 8080}]\nendpoints:\n"
 	for _, a := range addresses {
 		name := "pod-" + strings.ReplaceAll(a, ".", "-")
-		w.apply("pod", "apiVersion: v1\nkind: Pod\nmetadata: {name: "+name+"}\n")
+		w.apply("pod", "apiVersion: v1\nkind: Pod\nmetadata: {name: "+name+"}\nspec: {nodeName: a}\n")
 		slice += "- {addresses: [" + a + "], targetRef: {kind: Pod, name: " + name + "}, conditions: {ready: true}}\n"
 	}
 	if len(addresses) == 0 {

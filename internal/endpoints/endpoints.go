@@ -1,13 +1,12 @@
-// Package endpoints says which targets a target group should have: in go a TargetGroupBinding and the Service,
-// EndpointSlices, Pods and Nodes behind it; out come targets, verdicts, and a checkpoint by which a later process knows
-// that nothing has changed since. It is pure: when to compute, and registering, is control's.
+// Package endpoints says which targets a target group should have, and what must be let in to them: in go a
+// TargetGroupBinding and the Service, EndpointSlices, Pods and Nodes behind it; out come targets, openings
+// (spec.networking), pods that wait for readiness gates, verdicts, and a checkpoint by which a later process knows that nothing has changed since. It is
+// pure: when to compute, registering, and security groups, are others'.
 //
 // What always holds: targets are sorted and each is there once, in whatever order the objects came. A backend that does
 // not exist has no targets. Where it cannot be told what is wanted (Wanted.Held), all that is registered stays.
 //
-// Left out for now: Pod readiness gates, and security-group rules of nodes and pods (spec.networking of a binding is
-// written as the AWS Load Balancer Controller would write it, and not acted on); target groups shared between clusters
-// or reached through another role, which are refused by name.
+// Left out for now: target groups shared between clusters or reached through another role, which are refused by name.
 package endpoints
 
 import (
@@ -35,7 +34,9 @@ const (
 type Wanted struct {
 	Targets    []lb.Target // sorted
 	Checkpoint string      // empty when Held and when there is no backend
-	Held       bool        // what is registered stays as it is
+	Held       bool        // what is registered stays as it is, and so does what is let in
+	Openings   []lb.Opening
+	Gated      []Gated // those of Targets whose pods have the binding's readiness gate
 	Verdicts   []lb.Verdict
 }
 
@@ -64,7 +65,10 @@ func Of(objects *kube.Objects, binding *elbv2api.TargetGroupBinding) Wanted {
 		}
 	}
 	found = unique(found)
-	wanted := Wanted{Checkpoint: checkpoint(found, binding.Spec), Verdicts: lb.SortVerdicts(verdicts)}
+	open, problems := openings(binding, found)
+	wanted := Wanted{
+		Checkpoint: checkpoint(found, binding.Spec), Openings: open, Gated: gated(binding.Name, found), Verdicts: lb.SortVerdicts(append(verdicts, problems...)),
+	}
 	for _, e := range found {
 		wanted.Targets = append(wanted.Targets, e.target)
 	}
@@ -102,6 +106,8 @@ func Changes(have, want []lb.Target) (add, remove []lb.Target) {
 type endpoint struct {
 	target lb.Target
 	since  time.Time // when its Pod or Node was created: another one may get the same address
+	place  lb.Place
+	pod    *corev1.Pod // nil for a node
 }
 
 func unique(found []endpoint) []endpoint {

@@ -85,6 +85,12 @@ func show(w Wanted) string {
 	if len(w.Targets) == 0 && !w.Held {
 		b.WriteString("no targets\n")
 	}
+	for _, o := range w.Openings {
+		fmt.Fprintf(&b, "lets in at %s:\n", o.At)
+		for _, r := range o.Rules {
+			fmt.Fprintln(&b, "  "+r.String())
+		}
+	}
 	for _, v := range w.Verdicts {
 		fmt.Fprintln(&b, v)
 	}
@@ -104,6 +110,68 @@ func TestChanges(t *testing.T) {
 		if diff := cmp.Diff(test.add, add) + cmp.Diff(test.remove, remove); diff != "" {
 			t.Errorf("from %v to %v: %s", test.have, test.want, diff)
 		}
+	}
+}
+
+// Each is what one binding asks for; then what they ask for together.
+func TestMergeIngress(t *testing.T) {
+	tcp := func(from, to int32, source lb.SecurityGroupID) lb.IngressRule {
+		return lb.IngressRule{Protocol: "tcp", From: from, To: to, Group: source}
+	}
+	udp := lb.IngressRule{Protocol: "udp", From: 53, To: 53, Group: "sg-lb"}
+	world := lb.IngressRule{Protocol: "tcp", From: 443, To: 443, CIDR: "0.0.0.0/0"}
+	for _, test := range []struct {
+		name string
+		all  []lb.Ingress
+		want lb.Ingress
+	}{
+		{"nothing", []lb.Ingress{nil, {}}, lb.Ingress{}},
+		{
+			"one range from the lowest to the highest port", []lb.Ingress{
+				{"sg-a": {tcp(8080, 8080, "sg-lb")}}, {"sg-a": {tcp(80, 80, "sg-lb"), tcp(9090, 9090, "sg-lb")}},
+			},
+			lb.Ingress{"sg-a": {tcp(80, 9090, "sg-lb")}},
+		},
+		{
+			"all ports win", []lb.Ingress{{"sg-a": {tcp(0, 65535, "sg-lb")}}, {"sg-a": {tcp(80, 80, "sg-lb")}}},
+			lb.Ingress{"sg-a": {tcp(0, 65535, "sg-lb")}},
+		},
+		{
+			"groups, sources and protocols apart", []lb.Ingress{
+				{"sg-a": {tcp(80, 80, "sg-lb"), udp}, "sg-b": {tcp(81, 81, "sg-lb")}}, {"sg-a": {tcp(90, 90, "sg-other")}},
+			},
+			lb.Ingress{"sg-a": {tcp(80, 80, "sg-lb"), tcp(90, 90, "sg-other"), udp}, "sg-b": {tcp(81, 81, "sg-lb")}},
+		},
+		{
+			"blocks of addresses as they are", []lb.Ingress{
+				{"sg-a": {world}}, {"sg-a": {world, {Protocol: "tcp", From: 445, To: 445, CIDR: "0.0.0.0/0"}}},
+			},
+			lb.Ingress{"sg-a": {world, {Protocol: "tcp", From: 445, To: 445, CIDR: "0.0.0.0/0"}}},
+		},
+	} {
+		if diff := cmp.Diff(test.want, MergeIngress(test.all)); diff != "" {
+			t.Errorf("%s: %s", test.name, diff)
+		}
+		rand.Shuffle(len(test.all), func(i, j int) { test.all[i], test.all[j] = test.all[j], test.all[i] })
+		if diff := cmp.Diff(test.want, MergeIngress(test.all)); diff != "" {
+			t.Errorf("%s, in another order: %s", test.name, diff)
+		}
+	}
+}
+
+func TestIngressOf(t *testing.T) {
+	web := lb.IngressRule{Protocol: "tcp", From: 80, To: 80, Group: "sg-lb"}
+	dns := lb.IngressRule{Protocol: "udp", From: 53, To: 53, Group: "sg-lb"}
+	list := []lb.Opening{
+		{At: lb.Place{Instance: "i-1"}, Rules: []lb.IngressRule{web}}, {At: lb.Place{Instance: "i-2"}, Rules: []lb.IngressRule{web}},
+		{At: lb.Place{Instance: "i-3"}, Rules: []lb.IngressRule{web, dns}}, {At: lb.Place{Instance: "i-4"}, Rules: []lb.IngressRule{dns}},
+		{At: lb.Place{Instance: "i-5"}}, {At: lb.Place{Instance: "lost"}, Rules: []lb.IngressRule{dns}},
+	}
+	got := IngressOf(list, map[lb.Place]lb.SecurityGroupID{
+		{Instance: "i-1"}: "sg-a", {Instance: "i-2"}: "sg-a", {Instance: "i-3"}: "sg-a", {Instance: "i-4"}: "sg-b", {Instance: "i-5"}: "sg-c",
+	})
+	if diff := cmp.Diff(lb.Ingress{"sg-a": {web, dns}, "sg-b": {dns}, "sg-c": nil}, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -54,7 +54,9 @@ func nodeEndpoints(objects *kube.Objects, binding *elbv2api.TargetGroupBinding, 
 		if id == "" {
 			continue
 		}
-		e := endpoint{target: lb.Target{ID: id, Port: port.NodePort}, since: node.CreationTimestamp.Time}
+		e := endpoint{
+			target: lb.Target{ID: id, Port: port.NodePort}, since: node.CreationTimestamp.Time, place: lb.Place{Instance: id},
+		}
 		if status == corev1.ConditionTrue {
 			ready = append(ready, e)
 		} else {
@@ -84,7 +86,7 @@ func Fit(node *corev1.Node) bool {
 			return false
 		}
 	}
-	if node.Labels["eks.amazonaws.com/compute-type"] == "fargate" {
+	if node.Labels[computeType] == "fargate" {
 		return false
 	}
 	for _, taint := range node.Spec.Taints {

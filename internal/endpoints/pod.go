@@ -32,11 +32,14 @@ func podEndpoints(objects *kube.Objects, binding *elbv2api.TargetGroupBinding, s
 			if pod == nil {
 				continue
 			}
-			state := judge(&slice.Endpoints[i], pod, nodes[nodeName(&slice.Endpoints[i], pod)])
+			node, address := nodes[nodeName(&slice.Endpoints[i], pod)], slice.Endpoints[i].Addresses[0]
+			state := judge(&slice.Endpoints[i], pod, node)
 			for _, number := range portsOf(slice, port) {
 				e := endpoint{
-					target: lb.Target{ID: slice.Endpoints[i].Addresses[0], Port: number},
+					target: lb.Target{ID: address, Port: number},
 					since:  pod.CreationTimestamp.Time,
+					place:  podPlace(pod, address, node),
+					pod:    pod,
 				}
 				switch state {
 				case serving:

@@ -39,9 +39,38 @@ type Targets interface {
 	// A target that is draining does not count. found is false when the target group does not exist.
 	Registered(ctx context.Context, group lb.TargetGroupRef) (targets []lb.Target, found bool, err error)
 
+	// Health reads from the cloud how these targets of a group are. What it does not tell is missing. A group that does
+	// not exist has no targets.
+	Health(ctx context.Context, group lb.TargetGroupRef, targets []lb.Target) (map[lb.Target]lb.TargetHealth, error)
+
 	// Register adds targets; those registered already stay as they are.
 	Register(ctx context.Context, group lb.TargetGroupRef, targets []lb.Target) error
 
 	// Deregister removes targets. Removing what is not there, or from a group that is gone, is no error.
 	Deregister(ctx context.Context, group lb.TargetGroupRef, targets []lb.Target) error
+}
+
+// Networking has endpoints let traffic in. Their security groups are not the engine's: it adds rules that carry a mark
+// of its own, revokes only such, and leaves the groups and all other rules alone.
+type Networking interface {
+	// Groups finds for each place the security group that rules are put on. It reads the cloud for places that are not
+	// known yet. A place that cannot be found is missing in the result, and the error tells why; the others are there.
+	Groups(ctx context.Context, places []lb.Place) (map[lb.Place]lb.SecurityGroupID, error)
+
+	// PlanIngress returns the steps that lead to what is wanted, without those for other groups than only has. It reads
+	// the cloud only for groups that are not known yet.
+	PlanIngress(ctx context.Context, want Ingress) (plan.Plan, error)
+
+	// Apply performs a plan that PlanIngress returned. Of plans about the same group, one is made and applied at a time.
+	Apply(ctx context.Context, p plan.Plan) plan.Result
+}
+
+// Ingress is what endpoints let in, for Networking.
+type Ingress struct {
+	Rules lb.Ingress
+	// Complete says that Rules are all that is wanted, so that marked rules beyond them may be revoked. Else rules are
+	// only added, and those that a wider marked one covers count as there.
+	Complete bool
+	// Only are the groups to plan for; nil stands for all that Rules has and all that are known.
+	Only []lb.SecurityGroupID
 }

@@ -90,6 +90,19 @@ func (p Port) String() string {
 	}
 }
 
+// TargetHealth is what a load balancer thinks of a target. The zero value is that nothing is known.
+type TargetHealth struct {
+	State       string // of ELBv2 TargetHealthStateEnum
+	Reason      string // Elb.InitialHealthChecking; empty for a healthy one
+	Description string
+}
+
+// Values of TargetHealth as on the ELBv2 wire.
+const (
+	HealthyTarget = "healthy"              // a State
+	NotRegistered = "Target.NotRegistered" // a Reason
+)
+
 // Target is one target of a target group, as it is registered.
 type Target struct {
 	ID   string // an instance id, or an address

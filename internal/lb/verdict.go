@@ -43,6 +43,7 @@ const (
 	UnsupportedByEngine   Reason = "UnsupportedByEngine"
 	DeletionProtected     Reason = "DeletionProtected"
 	CloudRefused          Reason = "CloudRefused"
+	SecurityGroupUnclear  Reason = "SecurityGroupUnclear"
 )
 
 // Verdict tells a person what is wrong with an object. The event, the condition, `plan` and `explain` print the same one.

@@ -91,16 +91,17 @@ func (a api) createSecurityGroup(ctx context.Context, vpc, name, description str
 	return aws.ToString(out.GroupId), nil
 }
 
-func (a api) authorize(ctx context.Context, group string, list []permission) error {
+// authorize adds rules; a description may be empty.
+func (a api) authorize(ctx context.Context, group string, list []permission, description string) error {
 	_, err := a.ec2.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{
-		GroupId: aws.String(group), IpPermissions: sdkPermissions(list),
+		GroupId: aws.String(group), IpPermissions: sdkPermissions(list, description),
 	})
 	return ec2Error("AuthorizeSecurityGroupIngress", err)
 }
 
 func (a api) revoke(ctx context.Context, group string, list []permission) error {
 	_, err := a.ec2.RevokeSecurityGroupIngress(ctx, &ec2.RevokeSecurityGroupIngressInput{
-		GroupId: aws.String(group), IpPermissions: sdkPermissions(list),
+		GroupId: aws.String(group), IpPermissions: sdkPermissions(list, ""),
 	})
 	return ec2Error("RevokeSecurityGroupIngress", err)
 }
@@ -197,4 +198,63 @@ func (a api) publicSubnets(ctx context.Context, vpc string, subnets []subnet) (m
 		all[s.ID] = associated && public || !associated && main
 	}
 	return all, err
+}
+
+// instanceInterfaces reads the interfaces of instances that meet all filters, by instance id.
+func (a api) instanceInterfaces(ctx context.Context, filters ...ec2types.Filter) (map[string][]networkInterface, error) {
+	found := map[string][]networkInterface{}
+	err := pages(func(token *string) (*string, bool, error) {
+		out, err := a.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{
+			Filters: filters, MaxResults: aws.Int32(ec2Page), NextToken: token,
+		})
+		if err != nil {
+			return nil, false, ec2Error("DescribeInstances", err)
+		}
+		for _, r := range out.Reservations {
+			for _, i := range r.Instances {
+				id := aws.ToString(i.InstanceId)
+				for _, eni := range i.NetworkInterfaces {
+					found[id] = append(found[id], instanceInterfaceRow(id, eni))
+				}
+			}
+		}
+		return out.NextToken, false, nil
+	})
+	return found, err
+}
+
+// networkInterfaces reads the interfaces that meet all filters.
+func (a api) networkInterfaces(ctx context.Context, filters ...ec2types.Filter) ([]networkInterface, error) {
+	var rows []networkInterface
+	err := pages(func(token *string) (*string, bool, error) {
+		out, err := a.ec2.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{
+			Filters: filters, MaxResults: aws.Int32(ec2Page), NextToken: token,
+		})
+		if err != nil {
+			return nil, false, ec2Error("DescribeNetworkInterfaces", err)
+		}
+		for _, i := range out.NetworkInterfaces {
+			rows = append(rows, networkInterfaceRow(i))
+		}
+		return out.NextToken, false, nil
+	})
+	return rows, err
+}
+
+// endpointGroups reads the security groups that meet all filters, as those of targets.
+func (a api) endpointGroups(ctx context.Context, filters ...ec2types.Filter) ([]endpointGroup, error) {
+	var rows []endpointGroup
+	err := pages(func(token *string) (*string, bool, error) {
+		out, err := a.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{
+			Filters: filters, MaxResults: aws.Int32(ec2Page), NextToken: token,
+		})
+		if err != nil {
+			return nil, false, ec2Error("DescribeSecurityGroups", err)
+		}
+		for _, g := range out.SecurityGroups {
+			rows = append(rows, endpointGroupRow(g))
+		}
+		return out.NextToken, false, nil
+	})
+	return rows, err
 }

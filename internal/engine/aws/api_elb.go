@@ -313,6 +313,23 @@ func (a api) registered(ctx context.Context, group string) ([]lb.Target, error) 
 	return targets, nil
 }
 
+// targetHealth adds to all how these targets are.
+func (a api) targetHealth(ctx context.Context, group string, targets []lb.Target, all map[lb.Target]lb.TargetHealth) error {
+	out, err := a.elb.DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: aws.String(group), Targets: sdkTargets(targets)})
+	if err != nil {
+		return elbError("DescribeTargetHealth", err)
+	}
+	for _, d := range out.TargetHealthDescriptions {
+		if d.Target == nil || d.TargetHealth == nil {
+			continue
+		}
+		all[lb.Target{ID: aws.ToString(d.Target.Id), Port: aws.ToInt32(d.Target.Port)}] = lb.TargetHealth{
+			State: string(d.TargetHealth.State), Reason: string(d.TargetHealth.Reason), Description: aws.ToString(d.TargetHealth.Description),
+		}
+	}
+	return nil
+}
+
 func (a api) registerTargets(ctx context.Context, group string, targets []lb.Target) error {
 	_, err := a.elb.RegisterTargets(ctx, &elb.RegisterTargetsInput{TargetGroupArn: aws.String(group), Targets: sdkTargets(targets)})
 	return elbError("RegisterTargets", err)

@@ -41,6 +41,8 @@ func (p performer) Perform(ctx context.Context, step plan.Step) error {
 		err = p.backendSecurityGroup(ctx, step.Verb, want)
 	case LoadBalancer:
 		err = p.loadBalancer(ctx, step.Verb, want)
+	case EndpointSecurityGroup:
+		err = p.endpointGroup(ctx, step)
 	case TargetGroup:
 		err = p.targetGroup(ctx, step.Verb, want)
 	case Listener:

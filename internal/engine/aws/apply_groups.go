@@ -12,7 +12,7 @@ import (
 
 func (p performer) securityGroup(ctx context.Context, verb plan.Verb, want SecurityGroup) error {
 	if verb == plan.Delete {
-		return p.deleteSecurityGroup(ctx, want.id, securityWait)
+		return p.deleteSecurityGroup(ctx, want.id, securityWait, p.api.deleteSecurityGroup)
 	}
 	row, exists := p.mirror.securityGroupNamed(p.plan.Stack, want.Name)
 	if !exists {
@@ -80,7 +80,7 @@ func (p performer) syncIngress(ctx context.Context, row securityGroup, want []pe
 		if len(missing) == 0 {
 			return nil
 		}
-		if err := p.api.authorize(ctx, row.ID, missing); err != nil {
+		if err := p.api.authorize(ctx, row.ID, missing, ""); err != nil {
 			return err
 		}
 		p.editSecurityGroup(row.ID, func(g *securityGroup) {
@@ -138,8 +138,8 @@ func (p performer) forgetSecurityGroup(id string) {
 
 // deleteSecurityGroup waits while something still uses the group; when that takes longer than limit, nothing is wrong,
 // and it is looked at later.
-func (p performer) deleteSecurityGroup(ctx context.Context, id string, limit time.Duration) error {
-	err := p.waiting(ctx, limit, func() error { return p.api.deleteSecurityGroup(ctx, id) }, "DependencyViolation")
+func (p performer) deleteSecurityGroup(ctx context.Context, id string, limit time.Duration, try func(context.Context, string) error) error {
+	err := p.waiting(ctx, limit, func() error { return try(ctx, id) }, "DependencyViolation")
 	if isCode(err, "DependencyViolation") {
 		return &plan.LaterError{After: lookAgainAfter, Why: "security group " + id + " is still in use: " + answerText(err)}
 	}
@@ -158,7 +158,7 @@ func (p performer) backendSecurityGroup(ctx context.Context, verb plan.Verb, wan
 	row, exists := p.mirror.backendGroup()
 	switch {
 	case verb == plan.Delete && exists && !p.mirror.backendInUse(p.plan.Stack):
-		return p.deleteSecurityGroup(ctx, row.ID, backendWait)
+		return p.deleteSecurityGroup(ctx, row.ID, backendWait, p.backendDeletion())
 	case verb == plan.Delete || exists:
 		return nil
 	}
@@ -167,6 +167,26 @@ func (p performer) backendSecurityGroup(ctx context.Context, verb plan.Verb, wan
 		return t.isBackend(p.options.Cluster)
 	})
 	return err
+}
+
+// backendDeletion takes away the rules of targets that let the backend security group in, then the group: AWS deletes
+// none that a rule names. Rules that are not known, because they were made before the start, are looked for once.
+func (p performer) backendDeletion() func(context.Context, string) error {
+	looked := false
+	return func(ctx context.Context, id string) error {
+		if err := p.letGo(ctx, id, false); err != nil {
+			return err
+		}
+		err := p.api.deleteSecurityGroup(ctx, id)
+		if looked || !isCode(err, "DependencyViolation") {
+			return err
+		}
+		looked = true
+		if err := p.letGo(ctx, id, true); err != nil {
+			return err
+		}
+		return p.api.deleteSecurityGroup(ctx, id)
+	}
 }
 
 func (p performer) targetGroup(ctx context.Context, verb plan.Verb, want TargetGroup) error {

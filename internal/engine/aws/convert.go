@@ -2,6 +2,7 @@ package aws
 
 import (
 	"encoding/json"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -243,35 +244,108 @@ func securityGroupRow(g ec2types.SecurityGroup) securityGroup {
 		ID: aws.ToString(g.GroupId), Name: aws.ToString(g.GroupName), Description: aws.ToString(g.Description),
 		VPC: aws.ToString(g.VpcId), Tags: ec2Tags(g.Tags),
 	}
+	eachPermission(g, func(p permission, _ string) { row.Ingress = append(row.Ingress, p) })
+	slices.SortFunc(row.Ingress, permission.compare)
+	return row
+}
+
+// endpointGroupRow is a security group of targets. Its rules are compared with such that name no account, so neither do
+// they.
+func endpointGroupRow(g ec2types.SecurityGroup) endpointGroup {
+	row := endpointGroup{ID: aws.ToString(g.GroupId), Tags: ec2Tags(g.Tags), Rules: map[permission]bool{}}
+	eachPermission(g, func(p permission, description string) {
+		p.GroupOwner = ""
+		row.Rules[p] = description == sharedRule
+	})
+	return row
+}
+
+// eachPermission calls each with every ingress rule and its description.
+func eachPermission(g ec2types.SecurityGroup, each func(p permission, description string)) {
 	for _, p := range g.IpPermissions {
 		one := permission{Protocol: aws.ToString(p.IpProtocol), From: aws.ToInt32(p.FromPort), To: aws.ToInt32(p.ToPort)}
 		for _, r := range p.IpRanges {
 			from := one
 			from.CIDR = aws.ToString(r.CidrIp)
-			row.Ingress = append(row.Ingress, from)
+			each(from, aws.ToString(r.Description))
 		}
 		for _, r := range p.Ipv6Ranges {
 			from := one
 			from.CIDR6 = aws.ToString(r.CidrIpv6)
-			row.Ingress = append(row.Ingress, from)
+			each(from, aws.ToString(r.Description))
 		}
 		for _, r := range p.PrefixListIds {
 			from := one
 			from.PrefixList = aws.ToString(r.PrefixListId)
-			row.Ingress = append(row.Ingress, from)
+			each(from, aws.ToString(r.Description))
 		}
 		for _, r := range p.UserIdGroupPairs {
 			from := one
 			from.Group, from.GroupOwner = aws.ToString(r.GroupId), aws.ToString(r.UserId)
-			row.Ingress = append(row.Ingress, from)
+			each(from, aws.ToString(r.Description))
 		}
 	}
-	slices.SortFunc(row.Ingress, permission.compare)
+}
+
+func instanceInterfaceRow(instance string, i ec2types.InstanceNetworkInterface) networkInterface {
+	row := networkInterface{ID: aws.ToString(i.NetworkInterfaceId), Instance: instance, Groups: groupsOf(i.Groups)}
+	if i.Attachment != nil {
+		row.Primary = aws.ToInt32(i.Attachment.DeviceIndex) == 0
+	}
+	for _, a := range i.PrivateIpAddresses {
+		row.Addresses = appendAddress(row.Addresses, a.PrivateIpAddress)
+	}
+	for _, a := range i.Ipv6Addresses {
+		row.Addresses = appendAddress(row.Addresses, a.Ipv6Address)
+	}
+	for _, p := range i.Ipv4Prefixes {
+		row.Prefixes = appendPrefix(row.Prefixes, p.Ipv4Prefix)
+	}
+	for _, p := range i.Ipv6Prefixes {
+		row.Prefixes = appendPrefix(row.Prefixes, p.Ipv6Prefix)
+	}
 	return row
 }
 
+func networkInterfaceRow(i ec2types.NetworkInterface) networkInterface {
+	row := networkInterface{ID: aws.ToString(i.NetworkInterfaceId), Groups: groupsOf(i.Groups)}
+	for _, a := range i.PrivateIpAddresses {
+		row.Addresses = appendAddress(row.Addresses, a.PrivateIpAddress)
+	}
+	for _, a := range i.Ipv6Addresses {
+		row.Addresses = appendAddress(row.Addresses, a.Ipv6Address)
+	}
+	return row
+}
+
+// groupsOf are the ids of security groups, sorted.
+func groupsOf(list []ec2types.GroupIdentifier) []string {
+	var ids []string
+	for _, g := range list {
+		ids = append(ids, aws.ToString(g.GroupId))
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func appendAddress(list []netip.Addr, text *string) []netip.Addr {
+	a, err := netip.ParseAddr(aws.ToString(text))
+	if err != nil {
+		return list // AWS sends no such thing
+	}
+	return append(list, a)
+}
+
+func appendPrefix(list []netip.Prefix, text *string) []netip.Prefix {
+	p, err := netip.ParsePrefix(aws.ToString(text))
+	if err != nil {
+		return list
+	}
+	return append(list, p)
+}
+
 // sdkPermissions is one IpPermission for each permission.
-func sdkPermissions(list []permission) []ec2types.IpPermission {
+func sdkPermissions(list []permission, description string) []ec2types.IpPermission {
 	var out []ec2types.IpPermission
 	for _, p := range list {
 		one := ec2types.IpPermission{IpProtocol: aws.String(p.Protocol)}
@@ -280,13 +354,15 @@ func sdkPermissions(list []permission) []ec2types.IpPermission {
 		}
 		switch {
 		case p.CIDR != "":
-			one.IpRanges = []ec2types.IpRange{{CidrIp: aws.String(p.CIDR)}}
+			one.IpRanges = []ec2types.IpRange{{CidrIp: aws.String(p.CIDR), Description: text(description)}}
 		case p.CIDR6 != "":
-			one.Ipv6Ranges = []ec2types.Ipv6Range{{CidrIpv6: aws.String(p.CIDR6)}}
+			one.Ipv6Ranges = []ec2types.Ipv6Range{{CidrIpv6: aws.String(p.CIDR6), Description: text(description)}}
 		case p.PrefixList != "":
-			one.PrefixListIds = []ec2types.PrefixListId{{PrefixListId: aws.String(p.PrefixList)}}
+			one.PrefixListIds = []ec2types.PrefixListId{{PrefixListId: aws.String(p.PrefixList), Description: text(description)}}
 		default:
-			one.UserIdGroupPairs = []ec2types.UserIdGroupPair{{GroupId: aws.String(p.Group), UserId: text(p.GroupOwner)}}
+			one.UserIdGroupPairs = []ec2types.UserIdGroupPair{{
+				GroupId: aws.String(p.Group), UserId: text(p.GroupOwner), Description: text(description),
+			}}
 		}
 		out = append(out, one)
 	}

@@ -81,13 +81,17 @@ type Engine struct {
 	attributes *attributes
 	targets    *targets
 
+	interfaces     *interfaces
+	endpointGroups *endpointGroups
+
 	auditing sync.Mutex // one reading of everything at a time
 	backend  sync.Mutex // the shared security group is made and removed by one step at a time
 }
 
 var (
-	_ engine.Engine  = (*Engine)(nil)
-	_ engine.Targets = (*Engine)(nil)
+	_ engine.Engine     = (*Engine)(nil)
+	_ engine.Targets    = (*Engine)(nil)
+	_ engine.Networking = (*Engine)(nil)
 )
 
 // New returns an engine that knows nothing yet and has made no call: Load comes next.
@@ -111,6 +115,9 @@ func New(o Options) (*Engine, error) {
 		groups:     &namedGroups{api: api, vpc: o.VPCID, now: o.Now},
 		attributes: &attributes{api: api},
 		targets:    newTargets(),
+
+		interfaces:     newInterfaces(api, o.VPCID, o.Now),
+		endpointGroups: newEndpointGroups(api, o.VPCID, o.Cluster),
 	}, nil
 }
 
@@ -122,7 +129,8 @@ func (e *Engine) Load(ctx context.Context) error {
 
 // Audit reads everything again and returns the stacks for which AWS differs from what the mirror had, sorted, so that
 // they are planned anew. What was changed through this engine meanwhile, or shortly before, is left as the mirror has
-// it. The picture of the VPC is read again when it is needed next.
+// it. The picture of the VPC, and where targets are, is read again when it is needed next; security groups of targets
+// are read now, so that PlanIngress sees what others changed.
 func (e *Engine) Audit(ctx context.Context) ([]lb.StackID, error) {
 	changed, err := e.refreshAll(ctx)
 	if err != nil {
@@ -136,6 +144,10 @@ func (e *Engine) Audit(ctx context.Context) ([]lb.StackID, error) {
 		return nil, err
 	}
 	changed = e.mirror.stacksOf(drifted, changed)
+	e.interfaces.forget()
+	if err := e.endpointGroups.refresh(ctx); err != nil {
+		return changed, err
+	}
 	if len(changed) > 0 {
 		e.options.Logger.Info("AWS differs from what was known", "stacks", changed)
 	}

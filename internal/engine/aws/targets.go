@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
 	"github.com/sluicehq/sluice/internal/lb"
 )
 
@@ -75,6 +77,30 @@ func (e *Engine) Registered(ctx context.Context, group lb.TargetGroupRef) (found
 		}
 	}
 	return slices.SortedFunc(maps.Keys(r.set), compareTargets), true, nil
+}
+
+// Health reads how targets are, 200 a call. One that somebody else took away is no longer remembered as registered, so
+// that it is registered again.
+func (e *Engine) Health(ctx context.Context, group lb.TargetGroupRef, list []lb.Target) (map[lb.Target]lb.TargetHealth, error) {
+	all := map[lb.Target]lb.TargetHealth{}
+	for batch := range slices.Chunk(list, targetBatch) {
+		err := e.api.targetHealth(ctx, string(group), batch, all)
+		if isCode(err, "TargetGroupNotFound") {
+			e.forgetTargetGroup(string(group))
+			return nil, nil
+		}
+		if err != nil {
+			return nil, judged(err)
+		}
+	}
+	r := e.targets.of(string(group))
+	defer r.mu.Unlock()
+	for t, h := range all {
+		if h.Reason == lb.NotRegistered || h.State == string(elbtypes.TargetHealthStateEnumDraining) {
+			delete(r.set, t)
+		}
+	}
+	return all, nil
 }
 
 // Register adds targets, 200 a call. Where AWS refuses some, the others are registered, and the error names those.
