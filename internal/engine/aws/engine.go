@@ -111,8 +111,8 @@ func New(o Options) (*Engine, error) {
 		reader:     reader{api: api, cluster: o.Cluster, vpc: o.VPCID},
 		mirror:     newMirror(o.Cluster, o.Now),
 		network:    &network{api: api, vpc: o.VPCID, now: o.Now},
-		external:   &externalGroups{api: api, now: o.Now},
-		groups:     &namedGroups{api: api, vpc: o.VPCID, now: o.Now},
+		external:   newExternalGroups(api, o.Now),
+		groups:     newNamedGroups(api, o.VPCID, o.Now),
 		attributes: &attributes{api: api},
 		targets:    newTargets(),
 

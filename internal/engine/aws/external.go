@@ -5,53 +5,22 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/sluicehq/sluice/internal/lb"
 )
 
-// externalGroups remembers target groups that others made and rules name: their ARNs, until an audit forgets them. One
-// that is not there is looked for again after a while.
-type externalGroups struct {
-	api api
-	now func() time.Time
+// externalGroups finds target groups that others made and rules name: their ARNs.
+type externalGroups struct{ lookups[string] }
 
-	mu    sync.Mutex
-	known map[string]externalGroup
-}
-
-type externalGroup struct {
-	arn    string // empty when there was none
-	readAt time.Time
-}
-
-func (g *externalGroups) arn(ctx context.Context, name string) (string, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if group, ok := g.known[name]; ok && (group.arn != "" || g.now().Sub(group.readAt) < networkPatience) {
-		return group.arn, nil
-	}
-	found, err := g.api.targetGroupNamed(ctx, name)
-	if err != nil {
-		return "", err
-	}
-	group := externalGroup{readAt: g.now()}
-	if found != nil {
-		group.arn = deref(found.TargetGroupArn)
-	}
-	if g.known == nil {
-		g.known = map[string]externalGroup{}
-	}
-	g.known[name] = group
-	return group.arn, nil
-}
-
-// forget makes the next use read again.
-func (g *externalGroups) forget() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.known = nil
+func newExternalGroups(a api, now func() time.Time) *externalGroups {
+	return &externalGroups{lookups[string]{now: now, read: func(ctx context.Context, name string) ([]string, error) {
+		found, err := a.targetGroupNamed(ctx, name)
+		if err != nil || found == nil {
+			return nil, err
+		}
+		return []string{deref(found.TargetGroupArn)}, nil
+	}}}
 }
 
 // resolved returns the stack with target groups that others made by ARN. A rule that names one which is not there
@@ -68,11 +37,11 @@ func (g *externalGroups) resolved(ctx context.Context, want lb.Stack) (lb.Stack,
 			if group.Name == "" {
 				continue
 			}
-			arn, err := g.arn(ctx, group.Name)
+			arns, err := g.get(ctx, group.Name)
 			if err != nil {
 				return a, fmt.Errorf("aws: find target group %s: %w", group.Name, err)
 			}
-			if arn == "" {
+			if len(arns) == 0 {
 				for _, object := range from {
 					verdicts = append(verdicts, lb.Verdict{
 						Object: object, Severity: lb.Partial, Reason: lb.InvalidBackend, Field: field, Value: group.Name,
@@ -83,7 +52,7 @@ func (g *externalGroups) resolved(ctx context.Context, want lb.Stack) (lb.Stack,
 					StatusCode: 503, ContentType: "text/plain", Body: "Backend target group does not exist",
 				}}, nil
 			}
-			forward.TargetGroups[i].Name, forward.TargetGroups[i].ARN = "", arn
+			forward.TargetGroups[i].Name, forward.TargetGroups[i].ARN = "", arns[0]
 		}
 		return lb.Action{Forward: &forward}, nil
 	}

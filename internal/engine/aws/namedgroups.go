@@ -5,54 +5,23 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/sluicehq/sluice/internal/lb"
 )
 
-// namedGroups remembers security groups that others made and Ingresses name by their Name tag: their ids, until an
-// audit forgets them. A name that nothing has is looked for again after a while.
-type namedGroups struct {
-	api api
-	vpc string
-	now func() time.Time
+// namedGroups finds security groups that others made and Ingresses name by their Name tag: their ids.
+type namedGroups struct{ lookups[string] }
 
-	mu    sync.Mutex
-	known map[string]namedGroup
-}
-
-type namedGroup struct {
-	ids    []string
-	readAt time.Time
-}
-
-func (g *namedGroups) ids(ctx context.Context, name string) ([]string, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if group, ok := g.known[name]; ok && (len(group.ids) > 0 || g.now().Sub(group.readAt) < networkPatience) {
-		return group.ids, nil
-	}
-	rows, err := g.api.securityGroups(ctx, g.vpc, filter("tag:Name", name))
-	if err != nil {
-		return nil, err
-	}
-	group := namedGroup{readAt: g.now()}
-	for _, row := range rows {
-		group.ids = append(group.ids, row.ID)
-	}
-	if g.known == nil {
-		g.known = map[string]namedGroup{}
-	}
-	g.known[name] = group
-	return group.ids, nil
-}
-
-// forget makes the next use read again.
-func (g *namedGroups) forget() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.known = nil
+func newNamedGroups(a api, vpc string, now func() time.Time) *namedGroups {
+	return &namedGroups{lookups[string]{now: now, read: func(ctx context.Context, name string) ([]string, error) {
+		rows, err := a.securityGroups(ctx, vpc, filter("tag:Name", name))
+		var ids []string
+		for _, row := range rows {
+			ids = append(ids, row.ID)
+		}
+		return ids, err
+	}}}
 }
 
 // resolved returns the stack with security groups of others by id. A name that several have stands for all of them.
@@ -67,7 +36,7 @@ func (g *namedGroups) resolved(ctx context.Context, want lb.Stack) (lb.Stack, []
 				refs = append(refs, ref)
 				continue
 			}
-			ids, err := g.ids(ctx, ref.Named)
+			ids, err := g.get(ctx, ref.Named)
 			if err != nil {
 				return want, nil, fmt.Errorf("aws: find security group %s: %w", ref.Named, err)
 			}
