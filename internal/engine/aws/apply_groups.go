@@ -100,6 +100,12 @@ func (p performer) syncIngress(ctx context.Context, row securityGroup, want []pe
 		})
 		return nil
 	}
+	return exchangeRules(full, authorize, revoke)
+}
+
+// exchangeRules lets in before it shuts out, so that nothing needed is missing in between; a group that is full must
+// make room first.
+func exchangeRules(full bool, authorize, revoke func() error) error {
 	first, second := authorize, revoke
 	if full {
 		first, second = revoke, authorize

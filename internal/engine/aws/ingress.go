@@ -156,14 +156,7 @@ func (p performer) syncEndpointGroup(ctx context.Context, row endpointGroup, had
 		}
 		return err
 	}
-	first, second := authorize, revoke
-	if full {
-		first, second = revoke, authorize
-	}
-	if err := first(); err != nil {
-		return err
-	}
-	return second()
+	return exchangeRules(full, authorize, revoke)
 }
 
 // letGo revokes the marked rules that have a security group as their source, so that it can be deleted. Nothing uses it
