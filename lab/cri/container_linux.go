@@ -233,10 +233,15 @@ func (s *Server) start(c *container) error {
 		return err
 	}
 	id, err := process.Identify(cmd.Process.Pid)
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.records().Record(c.id, id)
 	}
-	if err := s.records().Record(c.id, id); err != nil {
+	if err != nil { // nobody would know of it any more
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		for _, file := range parent {
+			file.Close()
+		}
 		return err
 	}
 	for _, file := range child {
@@ -248,19 +253,7 @@ func (s *Server) start(c *container) error {
 	pumps.Go(func() { _ = c.log.pump("stdout", stdout); stdout.Close() })
 	pumps.Go(func() { _ = c.log.pump("stderr", stderr); stderr.Close() })
 
-	failure := json.NewEncoder(specW).Encode(wanted)
-	specW.Close()
-	if failure == nil {
-		// Init closes its end by becoming the program; before that, it can only
-		// have something to complain about.
-		text, err := io.ReadAll(report)
-		if err != nil {
-			failure = err
-		} else if len(text) > 0 {
-			failure = errors.New(string(text))
-		}
-	}
-	report.Close()
+	failure := instruct(specW, report, wanted)
 	if failure != nil {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // it failed; why is known
@@ -273,6 +266,22 @@ func (s *Server) start(c *container) error {
 	c.mu.Unlock()
 	go s.await(c, cmd, &pumps)
 	return nil
+}
+
+// instruct tells init what to become, and returns what it has to complain about. Init closes its end of the report by
+// becoming the program.
+func instruct(spec, report *os.File, wanted any) error {
+	defer report.Close()
+	err := json.NewEncoder(spec).Encode(wanted)
+	spec.Close()
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(report)
+	if err == nil && len(text) > 0 {
+		err = errors.New(string(text))
+	}
+	return err
 }
 
 // await notes the end of a container's process.
