@@ -14,8 +14,8 @@ func badAction(format string, args ...any) error {
 	return wire.Errorf("InvalidLoadBalancerAction", format, args...)
 }
 
-// normalActions checks the actions of a rule or a listener and returns them as Describe shows them.
-func (x *tx) normalActions(b loadBalancer, actions []types.Action) ([]types.Action, error) {
+// normalActions checks the actions of a rule of a listener with a protocol, and returns them as Describe shows them.
+func (x *tx) normalActions(b loadBalancer, protocol types.ProtocolEnum, actions []types.Action) ([]types.Action, error) {
 	if len(actions) == 0 {
 		return nil, invalid("Actions must be specified")
 	}
@@ -42,7 +42,7 @@ func (x *tx) normalActions(b loadBalancer, actions []types.Action) ([]types.Acti
 	case types.ActionTypeEnumForward:
 		a, err = x.normalForward(b, a)
 	case types.ActionTypeEnumRedirect:
-		a.RedirectConfig, err = normalRedirect(a.RedirectConfig)
+		a.RedirectConfig, err = normalRedirect(a.RedirectConfig, protocol)
 	default:
 		a.FixedResponseConfig, err = normalFixedResponse(a.FixedResponseConfig)
 	}
@@ -141,7 +141,7 @@ func (x *tx) normalForward(b loadBalancer, a types.Action) (types.Action, error)
 	return a, nil
 }
 
-func normalRedirect(in *types.RedirectActionConfig) (*types.RedirectActionConfig, error) {
+func normalRedirect(in *types.RedirectActionConfig, from types.ProtocolEnum) (*types.RedirectActionConfig, error) {
 	if in == nil {
 		return nil, badAction("A RedirectConfig must be specified for an action of type 'redirect'")
 	}
@@ -160,6 +160,8 @@ func normalRedirect(in *types.RedirectActionConfig) (*types.RedirectActionConfig
 	switch {
 	case *r.Port != "#{port}" && (err != nil || port < 1 || port > 65535):
 		return nil, badAction("The redirect port '%s' must be between 1 and 65535, or #{port}", *r.Port)
+	case from == types.ProtocolEnumHttps && *r.Protocol == "HTTP":
+		return nil, badAction("A redirect from HTTPS to HTTP is not supported")
 	case !strings.HasPrefix(*r.Path, "/"):
 		return nil, badAction("The redirect path '%s' must start with '/'", *r.Path)
 	case *r.Protocol == "#{protocol}" && *r.Host == "#{host}" && *r.Port == "#{port}" && *r.Path == "/#{path}":

@@ -141,7 +141,7 @@ func TestListeners(t *testing.T) {
 		"no certificate": {elb.CreateListenerInput{Port: aws.Int32(443), Protocol: "HTTPS", DefaultActions: notFound()}, "ValidationError", "certificate"},
 		"https": {elb.CreateListenerInput{Port: aws.Int32(443), Protocol: "HTTPS", DefaultActions: notFound(), Certificates: []types.Certificate{{
 			CertificateArn: aws.String("arn:aws:acm:ap-northeast-1:123456789012:certificate/x"),
-		}}}, "UnsupportedProtocol", "this version"},
+		}}}, "CertificateNotFound", "certificate/x"},
 		"tcp":        {elb.CreateListenerInput{Port: aws.Int32(81), Protocol: "TCP", DefaultActions: notFound()}, "UnsupportedProtocol", "TCP"},
 		"no port":    {elb.CreateListenerInput{Protocol: "HTTP", DefaultActions: notFound()}, "ValidationError", "port"},
 		"no group":   {elb.CreateListenerInput{Port: aws.Int32(81), Protocol: "HTTP", DefaultActions: forward("arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:targetgroup/x/0123456789abcdef")}, "TargetGroupNotFound", ""},

@@ -45,7 +45,7 @@ func (x *tx) createRule(in *elb.CreateRuleInput) (*elb.CreateRuleOutput, error) 
 	if err != nil {
 		return nil, err
 	}
-	actions, err := x.normalActions(b, in.Actions)
+	actions, err := x.normalActions(b, l.Wire.Protocol, in.Actions)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (x *tx) modifyRule(in *elb.ModifyRuleInput) (*elb.ModifyRuleOutput, error) 
 		}
 	}
 	if len(in.Actions) > 0 {
-		if r.Wire.Actions, err = x.normalActions(b, in.Actions); err != nil {
+		if r.Wire.Actions, err = x.normalActions(b, l.Wire.Protocol, in.Actions); err != nil {
 			return nil, err
 		}
 	}
