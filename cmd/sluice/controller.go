@@ -73,33 +73,8 @@ the aws CLI finds them.`,
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return flags.run(cmd) },
 	}
-	f := cmd.Flags()
-	f.SetNormalizeFunc(oldFlagNames)
-	f.StringVar(&flags.cluster, "cluster-name", "", "name of the cluster, in the tags and names of everything in AWS (required)")
-	f.StringVar(&flags.class, "ingress-class", "alb", "class annotation of the Ingresses to serve; IngressClasses are told by their controller")
-	f.StringVar(&flags.region, "aws-region", "", "AWS region; from the environment when not given")
-	f.StringVar(&flags.vpc, "aws-vpc-id", "", "VPC of the cluster; the one with the tag kubernetes.io/cluster/<cluster-name> when not given")
-	f.StringToStringVar(&flags.tags, "default-tags", nil, "tags on everything that is made in AWS, as key=value,…")
-	f.StringSliceVar(&flags.external, "external-managed-tags", nil, "tag keys that others manage and that are left alone")
-	f.StringVar(&flags.target, "default-target-type", string(lb.InstanceTargets), "instance or ip, where neither Ingress nor Service says it")
-	f.StringVar(&flags.scheme, "default-load-balancer-scheme", string(lb.Internal), "internal or internet-facing, where no Ingress says it")
-	f.BoolVar(&flags.tolerant, "tolerate-non-existent-backend-service", true, "answer 503 for a Service that does not exist, instead of leaving all as it is")
-	f.BoolVar(&flags.tolerateAction, "tolerate-non-existent-backend-action", true, "answer 503 for an action annotation that does not exist, instead of leaving all as it is")
-	f.StringVar(&flags.backendGroup, "backend-security-group", "", "id of a security group that all load balancers reach targets from; one is made when not given")
-	f.BoolVar(&flags.useBackendGroup, "enable-backend-security-group", true, "let all load balancers reach targets from one security group, instead of each from its own")
-	f.BoolVar(&flags.manageBackend, "enable-manage-backend-security-group-rules", false, "open targets also for load balancers with security groups by annotation, where no Ingress says it")
-	f.StringVar(&flags.namespace, "watch-namespace", "", "the only namespace to watch; all when not given")
-	f.StringVar(&flags.kubeconfig, "kubeconfig", "", "file that tells how to reach the cluster; KUBECONFIG or the pod's own account when not given")
-	f.StringVar(&flags.metrics, "metrics-bind-address", ":8080", "address of the metrics, 0 for none")
-	f.StringVar(&flags.probes, "health-probe-bind-address", ":61779", "address of /healthz and /readyz, 0 for none")
-	f.BoolVar(&flags.elect, "enable-leader-election", true, "work only while no other replica does")
-	f.StringVar(&flags.electionID, "leader-election-id", "aws-load-balancer-controller-leader", "name of the Lease")
-	f.StringVar(&flags.electionSpace, "leader-election-namespace", "", "namespace of the Lease; the pod's own, or kube-system outside of a pod, when not given")
-	f.IntVar(&flags.stackWorkers, "ingress-max-concurrent-reconciles", 3, "load balancers worked at a time")
-	f.IntVar(&flags.bindingWorkers, "targetgroupbinding-max-concurrent-reconciles", 3, "TargetGroupBindings worked at a time")
-	f.DurationVar(&flags.sync, "sync-period", 10*time.Hour, "how often everything is looked at although nothing has changed")
-	f.DurationVar(&flags.audit, "aws-audit-interval", 10*time.Minute, "how often AWS is compared with what is known of it, 0 for never")
-	f.StringVar(&flags.level, "log-level", "info", "debug, info, warn or error")
+	cmd.Flags().SetNormalizeFunc(oldFlagNames)
+	flags.groups().addTo(cmd)
 	_ = cmd.MarkFlagRequired("cluster-name") // fails only for a flag that does not exist
 	return cmd
 }
