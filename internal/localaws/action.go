@@ -40,7 +40,7 @@ func (x *tx) normalActions(b loadBalancer, protocol types.ProtocolEnum, actions 
 	var err error
 	switch a.Type {
 	case types.ActionTypeEnumForward:
-		a, err = x.normalForward(b, a)
+		a, err = x.normalForward(b, protocol, a)
 	case types.ActionTypeEnumRedirect:
 		a.RedirectConfig, err = normalRedirect(a.RedirectConfig, protocol)
 	default:
@@ -82,7 +82,7 @@ func extraConfig(a types.Action) string {
 	return ""
 }
 
-func (x *tx) normalForward(b loadBalancer, a types.Action) (types.Action, error) {
+func (x *tx) normalForward(b loadBalancer, protocol types.ProtocolEnum, a types.Action) (types.Action, error) {
 	var tuples []types.TargetGroupTuple
 	sticky := &types.TargetGroupStickinessConfig{Enabled: ptr(false)}
 	if a.ForwardConfig != nil {
@@ -116,6 +116,9 @@ func (x *tx) normalForward(b loadBalancer, a types.Action) (types.Action, error)
 			t.Weight = ptr(int32(1))
 		}
 		switch {
+		case protocol != types.ProtocolEnumHttps && slices.Contains([]string{"HTTP2", grpc}, val(g.Wire.ProtocolVersion)):
+			return a, conflicting("Listener protocol '%s' is not supported with a target group with the protocol-version '%s'",
+				protocol, *g.Wire.ProtocolVersion)
 		case seen[g.arn()]:
 			return a, badAction("Target group '%s' was specified more than once", g.arn())
 		case *t.Weight < 0 || *t.Weight > 999:

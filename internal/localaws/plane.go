@@ -225,9 +225,9 @@ func planeHeaders(attributes map[string]string) proxy.ListenerAttributes {
 }
 
 func planeRule(r rule) proxy.Rule {
-	p := proxy.Rule{ID: proxy.RuleID(*r.Wire.RuleArn), Action: planeAction(r.Wire.Actions)}
+	p := proxy.Rule{ID: proxy.RuleID(*r.Wire.RuleArn), Action: planeAction(r.Wire.Actions), Transforms: planeTransforms(r.Wire.Transforms)}
 	for _, c := range r.Wire.Conditions {
-		to := proxy.Condition{Field: *c.Field}
+		to := proxy.Condition{Field: *c.Field, Regex: regexesOf(c)}
 		if c.HttpHeaderConfig != nil {
 			to.HeaderName = *c.HttpHeaderConfig.HttpHeaderName
 		}
@@ -277,7 +277,7 @@ func planeAction(actions []types.Action) proxy.Action {
 func (s *Server) planeGroup(g targetGroup) proxy.TargetGroup {
 	w := g.Wire
 	out := proxy.TargetGroup{
-		ID: proxy.TargetGroupID(g.arn()), Protocol: string(w.Protocol),
+		ID: proxy.TargetGroupID(g.arn()), Protocol: string(w.Protocol), ProtocolVersion: proxy.ProtocolVersion(val(w.ProtocolVersion)),
 		DeregistrationDelay: seconds(g.Attributes["deregistration_delay.timeout_seconds"]),
 		Algorithm:           g.Attributes["load_balancing.algorithm.type"],
 		SlowStart:           seconds(g.Attributes["slow_start.duration_seconds"]),
@@ -287,7 +287,7 @@ func (s *Server) planeGroup(g targetGroup) proxy.TargetGroup {
 			Interval:         time.Duration(*w.HealthCheckIntervalSeconds) * time.Second,
 			Timeout:          time.Duration(*w.HealthCheckTimeoutSeconds) * time.Second,
 			HealthyThreshold: int(*w.HealthyThresholdCount), UnhealthyThreshold: int(*w.UnhealthyThresholdCount),
-			Matcher: *w.Matcher.HttpCode,
+			Matcher: val(w.Matcher.HttpCode) + val(w.Matcher.GrpcCode),
 		},
 	}
 	if port, err := strconv.ParseUint(*w.HealthCheckPort, 10, 16); err == nil {
