@@ -3,6 +3,7 @@ package localaws
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -39,6 +40,8 @@ type Server struct {
 	planeRules  translations[proxy.Rule]
 	planeGroups translations[proxy.TargetGroup]
 
+	planeCertificates translations[tls.Certificate]
+
 	random     sync.Mutex // guards options.Random
 	monitor    sync.Mutex // guards what follows
 	calls      map[string]int
@@ -60,6 +63,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		options: o, log: o.Logger, registry: r, quota: maps.Clone(quotas), state: newState(), calls: map[string]int{},
 		planeRules: translations[proxy.Rule]{}, planeGroups: translations[proxy.TargetGroup]{},
+		planeCertificates: translations[tls.Certificate]{},
 	}
 	for name, limit := range o.Quotas {
 		if err := s.SetQuota(name, limit); err != nil {
