@@ -17,14 +17,24 @@ type Protocol string
 // Values as on the ELBv2 wire.
 const (
 	Application Type = "application"
+	Network     Type = "network"
 
 	Internal       Scheme = "internal"
 	InternetFacing Scheme = "internet-facing"
 
-	IPv4 IPAddressType = "ipv4"
+	IPv4                       IPAddressType = "ipv4"
+	IPv6                       IPAddressType = "ipv6" // of target groups only
+	DualStack                  IPAddressType = "dualstack"
+	DualStackWithoutPublicIPv4 IPAddressType = "dualstack-without-public-ipv4"
 
-	HTTP  Protocol = "HTTP"
-	HTTPS Protocol = "HTTPS"
+	HTTP    Protocol = "HTTP"
+	HTTPS   Protocol = "HTTPS"
+	TCP     Protocol = "TCP"
+	UDP     Protocol = "UDP"
+	TCPUDP  Protocol = "TCP_UDP"
+	TLS     Protocol = "TLS"
+	QUIC    Protocol = "QUIC"
+	TCPQUIC Protocol = "TCP_QUIC"
 )
 
 // LoadBalancer is one load balancer with its listeners.
@@ -90,11 +100,27 @@ type IngressPermission struct {
 type Listener struct {
 	Port       uint16
 	Protocol   Protocol
+	Handshake  Handshake // HTTPS and TLS only
 	Default    Action
 	Rules      []Rule
 	Attributes []Attribute // sorted by key; others stay as they are
 	Tags       []Tag
 	From       []Object
+}
+
+// Handshake is how a listener speaks TLS.
+type Handshake struct {
+	Certificates []Certificate // the first is the default; the client's server name picks among all
+	Policy       string        // an ELBv2 security policy, empty for the engine's default
+}
+
+// Certificate names a server certificate; exactly one of ARN and Host is set.
+type Certificate struct {
+	ARN  string
+	Host string // whichever issued certificates of the cloud's store cover this host, found by the engine
+	// From and Field name who asked for it, for a verdict when the cloud has none.
+	From  Object
+	Field string
 }
 
 // Rule sends what meets all conditions to an action.

@@ -69,6 +69,7 @@ func (t *text) loadBalancer(b LoadBalancer) {
 	t.from(2, "from", b.From)
 	for _, l := range b.Listeners {
 		t.line(2, "listener %d %s", l.Port, l.Protocol)
+		t.handshake(3, l.Handshake)
 		t.attributes(3, l.Attributes)
 		t.tags(3, l.Tags)
 		t.from(3, "from", l.From)
@@ -83,6 +84,15 @@ func (t *text) loadBalancer(b LoadBalancer) {
 			t.line(4, "from %s %s", r.From, r.Field)
 		}
 		t.line(3, "default -> %s", l.Default)
+	}
+}
+
+func (t *text) handshake(depth int, h Handshake) {
+	for _, c := range h.Certificates {
+		t.line(depth, "certificate %s", c)
+	}
+	if h.Policy != "" {
+		t.line(depth, "tls-policy %s", h.Policy)
 	}
 }
 
@@ -139,6 +149,14 @@ func (r SecurityGroupRef) String() string {
 		return "backend"
 	}
 	return string(r.Managed) + r.Named
+}
+
+// String is the ARN, or what is to be found: discovered for app.example.com.
+func (c Certificate) String() string {
+	if c.Host != "" {
+		return "discovered for " + c.Host
+	}
+	return c.ARN
 }
 
 // String is one line: HTTP traffic-port /health 200 every 15s timeout 5s healthy 2 unhealthy 2.
