@@ -78,6 +78,7 @@ lint: ## Formatting, vet, golangci-lint, generated files
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "run make fmt:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(TOOL) golangci-lint run --allow-parallel-runners ./...
 	cd lab && go tool -modfile=../tools/go.mod golangci-lint run --allow-parallel-runners ./...
+	cd tools/release && go tool -modfile=../go.mod golangci-lint run --allow-parallel-runners ./image
 	@hack/check-generated
 
 .PHONY: fmt
