@@ -121,6 +121,9 @@ func (x *tx) normalForward(b loadBalancer, protocol types.ProtocolEnum, a types.
 			t.Weight = ptr(int32(1))
 		}
 		switch {
+		case protocol != types.ProtocolEnumHttps && slices.Contains([]string{"HTTP2", grpc}, val(g.Wire.ProtocolVersion)):
+			return a, conflicting("Listener protocol '%s' is not supported with a target group with the protocol-version '%s'",
+				protocol, *g.Wire.ProtocolVersion)
 		case seen[g.arn()]:
 			return a, badAction("Target group '%s' was specified more than once", g.arn())
 		case *t.Weight < 0 || *t.Weight > 999:

@@ -121,7 +121,7 @@ func (x *tx) newLoadBalancer(in *elb.CreateLoadBalancerInput) loadBalancer {
 		Wire: types.LoadBalancer{
 			LoadBalancerName: in.Name, Scheme: scheme, Type: kind, CreatedTime: ptr(x.now.Truncate(time.Millisecond)),
 		},
-		ActiveAt: x.now.Add(x.options.ProvisioningDelay),
+		ActiveAt: x.now.Add(x.Profile().Provisioning),
 	}
 	if b.network() {
 		x.nameNetworkBalancer(&b)

@@ -315,7 +315,7 @@ func TestNetworkGroupDefaults(t *testing.T) {
 		change func(*elb.CreateTargetGroupInput)
 		want   string
 	}{
-		"tcp":  {func(in *elb.CreateTargetGroupInput) {}, "TCP  30 10 5 2 - false"},
+		"tcp":  {func(*elb.CreateTargetGroupInput) {}, "TCP  30 10 5 2 - false"},
 		"udp":  {func(in *elb.CreateTargetGroupInput) { in.Protocol = "UDP" }, "TCP  30 10 5 2 - false"},
 		"http": {func(in *elb.CreateTargetGroupInput) { in.HealthCheckProtocol = "HTTP" }, "HTTP / 30 6 5 2 200-399 false"},
 		"https": {func(in *elb.CreateTargetGroupInput) {

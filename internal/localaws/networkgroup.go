@@ -55,18 +55,20 @@ func setCheckProtocol(g *types.TargetGroup, c healthCheck) error {
 	switch {
 	case g.HealthCheckProtocol == types.ProtocolEnumTcp:
 		g.HealthCheckPath, g.Matcher = nil, nil
+	case g.HealthCheckPath == nil && val(g.ProtocolVersion) == grpc:
+		g.HealthCheckPath, g.Matcher = ptr("/AWS.ALB/healthcheck"), &types.Matcher{GrpcCode: ptr("12")}
 	case g.HealthCheckPath == nil:
 		g.HealthCheckPath, g.Matcher = ptr("/"), &types.Matcher{HttpCode: &success}
 	}
 	return nil
 }
 
-// httpCode is what a matcher says about HTTP, "" where there is none.
-func httpCode(m *types.Matcher) string {
+// matched are the codes that a matcher takes for success, "" where there is none.
+func matched(m *types.Matcher) string {
 	if m == nil {
 		return ""
 	}
-	return val(m.HttpCode)
+	return val(m.HttpCode) + val(m.GrpcCode)
 }
 
 // targetTypeOf tells from a target's id what it is.

@@ -29,9 +29,9 @@ func (s *Server) startPlane() error {
 		if err != nil {
 			return err
 		}
-		s.plane = proxy.New(proxy.Options{Logger: s.log, CookieSecret: secret})
+		s.plane = proxy.New(proxy.Options{Logger: s.log, CookieSecret: secret, Dial: s.dialTarget})
 	}
-	err := s.plane.Apply(s.planeConfig())
+	err := s.plane.Apply(s.delay(s.planeConfig()))
 	for text := range s.note(err) {
 		s.log.Error("a load balancer does not serve", "error", text)
 	}
@@ -51,7 +51,7 @@ func (s *Server) updatePlane(x *tx) error {
 
 func (s *Server) applyPlane() error {
 	before := s.troubles
-	err := s.plane.Apply(s.planeConfig())
+	err := s.plane.Apply(s.delay(s.planeConfig()))
 	for text := range s.note(err) {
 		if !before[text] {
 			return err
@@ -232,9 +232,9 @@ func planeHeaders(attributes map[string]string) proxy.ListenerAttributes {
 }
 
 func planeRule(r rule) proxy.Rule {
-	p := proxy.Rule{ID: proxy.RuleID(*r.Wire.RuleArn), Action: planeAction(r.Wire.Actions)}
+	p := proxy.Rule{ID: proxy.RuleID(*r.Wire.RuleArn), Action: planeAction(r.Wire.Actions), Transforms: planeTransforms(r.Wire.Transforms)}
 	for _, c := range r.Wire.Conditions {
-		to := proxy.Condition{Field: *c.Field}
+		to := proxy.Condition{Field: *c.Field, Regex: regexesOf(c)}
 		if c.HttpHeaderConfig != nil {
 			to.HeaderName = *c.HttpHeaderConfig.HttpHeaderName
 		}
@@ -284,7 +284,7 @@ func planeAction(actions []types.Action) proxy.Action {
 func (s *Server) planeGroup(g targetGroup) proxy.TargetGroup {
 	w := g.Wire
 	out := proxy.TargetGroup{
-		ID: proxy.TargetGroupID(g.arn()), Protocol: string(w.Protocol),
+		ID: proxy.TargetGroupID(g.arn()), Protocol: string(w.Protocol), ProtocolVersion: proxy.ProtocolVersion(val(w.ProtocolVersion)),
 		DeregistrationDelay: seconds(g.Attributes["deregistration_delay.timeout_seconds"]),
 		Algorithm:           g.Attributes["load_balancing.algorithm.type"],
 		SlowStart:           seconds(g.Attributes["slow_start.duration_seconds"]),
@@ -294,7 +294,7 @@ func (s *Server) planeGroup(g targetGroup) proxy.TargetGroup {
 			Interval:         time.Duration(*w.HealthCheckIntervalSeconds) * time.Second,
 			Timeout:          time.Duration(*w.HealthCheckTimeoutSeconds) * time.Second,
 			HealthyThreshold: int(*w.HealthyThresholdCount), UnhealthyThreshold: int(*w.UnhealthyThresholdCount),
-			Matcher: httpCode(w.Matcher),
+			Matcher: matched(w.Matcher),
 		},
 	}
 	if g.network() {

@@ -144,11 +144,8 @@ func (x *tx) newTargetGroup(in *elb.CreateTargetGroupInput) (targetGroup, error)
 	if _, ok := x.state.vpcs.get(*in.VpcId); !ok {
 		return none, invalid("The VPC ID '%s' is not found", *in.VpcId)
 	}
-	switch version := val(in.ProtocolVersion); version {
-	case "", "HTTP1":
-	case "HTTP2", "GRPC":
-		return none, notServed("Protocol version '" + version + "'")
-	default:
+	version := firstOf(val(in.ProtocolVersion), "HTTP1")
+	if !slices.Contains([]string{"HTTP1", "HTTP2", grpc}, version) {
 		return none, invalid("The protocol version '%s' must be one of HTTP1, HTTP2, GRPC", version)
 	}
 	if network && in.ProtocolVersion != nil {
@@ -162,7 +159,7 @@ func (x *tx) newTargetGroup(in *elb.CreateTargetGroupInput) (targetGroup, error)
 		HealthyThresholdCount: ptr(int32(5)), UnhealthyThresholdCount: ptr(int32(2)),
 	}}
 	if !network {
-		g.Wire.ProtocolVersion = ptr("HTTP1")
+		g.Wire.ProtocolVersion = &version
 	}
 	g.Attributes = defaults(g.attributesOf())
 	err := setHealthCheck(&g.Wire, healthCheck{
@@ -174,12 +171,13 @@ func (x *tx) newTargetGroup(in *elb.CreateTargetGroupInput) (targetGroup, error)
 
 // sameSettings compares target groups by all that a caller chooses.
 func sameSettings(a, b types.TargetGroup) bool {
-	return a.Protocol == b.Protocol && a.IpAddressType == b.IpAddressType && *a.Port == *b.Port && *a.VpcId == *b.VpcId && a.TargetType == b.TargetType &&
+	return a.Protocol == b.Protocol && val(a.ProtocolVersion) == val(b.ProtocolVersion) && a.IpAddressType == b.IpAddressType &&
+		*a.Port == *b.Port && *a.VpcId == *b.VpcId && a.TargetType == b.TargetType &&
 		*a.HealthCheckEnabled == *b.HealthCheckEnabled && a.HealthCheckProtocol == b.HealthCheckProtocol &&
 		*a.HealthCheckPort == *b.HealthCheckPort && val(a.HealthCheckPath) == val(b.HealthCheckPath) &&
 		*a.HealthCheckIntervalSeconds == *b.HealthCheckIntervalSeconds &&
 		*a.HealthCheckTimeoutSeconds == *b.HealthCheckTimeoutSeconds && *a.HealthyThresholdCount == *b.HealthyThresholdCount &&
-		*a.UnhealthyThresholdCount == *b.UnhealthyThresholdCount && httpCode(a.Matcher) == httpCode(b.Matcher)
+		*a.UnhealthyThresholdCount == *b.UnhealthyThresholdCount && matched(a.Matcher) == matched(b.Matcher)
 }
 
 // healthCheck is what may be said about the health check when a target group is created or modified.
@@ -235,31 +233,59 @@ func setHealthCheck(g *types.TargetGroup, c healthCheck) error {
 	if g.Matcher == nil {
 		return conflicting("A health check matcher cannot be specified for health checks with protocol '%s'", g.HealthCheckProtocol)
 	}
-	if c.matcher.GrpcCode != nil || c.matcher.HttpCode == nil {
-		return invalid("The health check matcher of protocol version '%s' must specify HttpCode", val(g.ProtocolVersion))
+	return setMatcher(g, c.matcher)
+}
+
+// grpc is the protocol version whose health checks look at statuses of gRPC.
+const grpc = "GRPC"
+
+func setMatcher(g *types.TargetGroup, m *types.Matcher) error {
+	if val(g.ProtocolVersion) == grpc {
+		switch {
+		case m.HttpCode != nil || m.GrpcCode == nil:
+			return invalid("The health check matcher of protocol version 'GRPC' must specify GrpcCode")
+		case !grpcMatcher.valid(*m.GrpcCode):
+			return invalid("Health check matcher gRPC code '%s' must be within '0-99', as in '0,12' or '0-99'", *m.GrpcCode)
+		}
+		g.Matcher = &types.Matcher{GrpcCode: m.GrpcCode}
+		return nil
 	}
-	most := "499"
+	allowed := httpMatcher
 	if isNetworkProtocol(g.Protocol) {
-		most = "599"
+		allowed = networkMatcher
 	}
-	if !validMatcher(*c.matcher.HttpCode, most) {
-		return invalid("Health check matcher HTTP code '%s' must be within '200-%s', as in '200,202' or '200-299'",
-			*c.matcher.HttpCode, most)
+	switch {
+	case m.GrpcCode != nil || m.HttpCode == nil:
+		return invalid("The health check matcher of protocol version '%s' must specify HttpCode", val(g.ProtocolVersion))
+	case !allowed.valid(*m.HttpCode):
+		return invalid("Health check matcher HTTP code '%s' must be within '%d-%d', as in '200,202' or '200-299'", *m.HttpCode,
+			allowed.least, allowed.most)
 	}
-	g.Matcher = &types.Matcher{HttpCode: c.matcher.HttpCode}
+	g.Matcher = &types.Matcher{HttpCode: m.HttpCode}
 	return nil
 }
 
-var matcherPart = regexp.MustCompile(`^(\d{3})(?:-(\d{3}))?$`)
+// matcherRange is which codes a matcher may list, and how each is written.
+type matcherRange struct {
+	least, most int
+	part        *regexp.Regexp
+}
 
-func validMatcher(s, most string) bool {
+var (
+	httpMatcher    = matcherRange{200, 499, regexp.MustCompile(`^(\d{3})(?:-(\d{3}))?$`)}
+	networkMatcher = matcherRange{200, 599, httpMatcher.part}
+	grpcMatcher    = matcherRange{0, 99, regexp.MustCompile(`^(\d{1,2})(?:-(\d{1,2}))?$`)}
+)
+
+func (r matcherRange) valid(s string) bool {
 	for part := range strings.SplitSeq(s, ",") {
-		m := matcherPart.FindStringSubmatch(part)
+		m := r.part.FindStringSubmatch(part)
 		if m == nil {
 			return false
 		}
-		first, last := m[1], firstOf(m[2], m[1])
-		if first < "200" || last > most || first > last {
+		first, _ := strconv.Atoi(m[1]) // digits, says the expression
+		last, _ := strconv.Atoi(firstOf(m[2], m[1]))
+		if first < r.least || last > r.most || first > last {
 			return false
 		}
 	}
