@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// checkpointPrefix begins the names of the ConfigMaps; config/rbac.yaml lists them.
+// checkpointPrefix begins the names of the ConfigMaps; charts/sluice/templates/rbac.yaml lists them.
 const checkpointPrefix = "sluice-checkpoint-"
 
 // Checkpoints keeps an engine's memory in ConfigMaps of one namespace, one for each shard. It holds nothing secret, and
