@@ -35,6 +35,9 @@ type controllerFlags struct {
 	class          string
 	region         string
 	vpc            string
+	vpcTags        map[string]string
+	endpoints      map[string]string
+	attempts       int
 	tags           map[string]string
 	external       []string
 	target         string
@@ -59,6 +62,8 @@ type controllerFlags struct {
 	sync           time.Duration
 	audit          time.Duration
 	level          string
+	config         string
+	featureGates   map[string]string
 }
 
 func newControllerCommand() *cobra.Command {
@@ -67,41 +72,28 @@ func newControllerCommand() *cobra.Command {
 		Use:   "controller",
 		Short: "Run the controller",
 		Long: `Watches Ingresses and keeps load balancers as they ask. Flags are named as those of the
-AWS Load Balancer Controller. AWS credentials, the region and AWS_ENDPOINT_URL are found as
-the aws CLI finds them.`,
+AWS Load Balancer Controller; those of its flags that mean nothing here are accepted, and
+logged. AWS credentials, the region and AWS_ENDPOINT_URL are found as the aws CLI finds them.`,
 		Example: "  sluice controller --cluster-name demo --kubeconfig ~/.kube/config",
 		Args:    cobra.NoArgs,
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return flags.complete(cmd) },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return flags.run(cmd) },
 	}
-	f := cmd.Flags()
-	f.SetNormalizeFunc(oldFlagNames)
-	f.StringVar(&flags.cluster, "cluster-name", "", "name of the cluster, in the tags and names of everything in AWS (required)")
-	f.StringVar(&flags.class, "ingress-class", "alb", "class annotation of the Ingresses to serve; IngressClasses are told by their controller")
-	f.StringVar(&flags.region, "aws-region", "", "AWS region; from the environment when not given")
-	f.StringVar(&flags.vpc, "aws-vpc-id", "", "VPC of the cluster; the one with the tag kubernetes.io/cluster/<cluster-name> when not given")
-	f.StringToStringVar(&flags.tags, "default-tags", nil, "tags on everything that is made in AWS, as key=value,…")
-	f.StringSliceVar(&flags.external, "external-managed-tags", nil, "tag keys that others manage and that are left alone")
-	f.StringVar(&flags.target, "default-target-type", string(lb.InstanceTargets), "instance or ip, where neither Ingress nor Service says it")
-	f.StringVar(&flags.scheme, "default-load-balancer-scheme", string(lb.Internal), "internal or internet-facing, where no Ingress says it")
-	f.BoolVar(&flags.tolerant, "tolerate-non-existent-backend-service", true, "answer 503 for a Service that does not exist, instead of leaving all as it is")
-	f.BoolVar(&flags.tolerateAction, "tolerate-non-existent-backend-action", true, "answer 503 for an action annotation that does not exist, instead of leaving all as it is")
-	f.StringVar(&flags.backendGroup, "backend-security-group", "", "id of a security group that all load balancers reach targets from; one is made when not given")
-	f.BoolVar(&flags.useBackendGroup, "enable-backend-security-group", true, "let all load balancers reach targets from one security group, instead of each from its own")
-	f.BoolVar(&flags.manageBackend, "enable-manage-backend-security-group-rules", false, "open targets also for load balancers with security groups by annotation, where no Ingress says it")
-	f.StringVar(&flags.namespace, "watch-namespace", "", "the only namespace to watch; all when not given")
-	f.StringVar(&flags.kubeconfig, "kubeconfig", "", "file that tells how to reach the cluster; KUBECONFIG or the pod's own account when not given")
-	f.StringVar(&flags.metrics, "metrics-bind-address", ":8080", "address of the metrics, 0 for none")
-	f.StringVar(&flags.probes, "health-probe-bind-address", ":61779", "address of /healthz and /readyz, 0 for none")
-	f.BoolVar(&flags.elect, "enable-leader-election", true, "work only while no other replica does")
-	f.StringVar(&flags.electionID, "leader-election-id", "aws-load-balancer-controller-leader", "name of the Lease")
-	f.StringVar(&flags.electionSpace, "leader-election-namespace", "", "namespace of the Lease; the pod's own, or kube-system outside of a pod, when not given")
-	f.IntVar(&flags.stackWorkers, "ingress-max-concurrent-reconciles", 3, "load balancers worked at a time")
-	f.IntVar(&flags.bindingWorkers, "targetgroupbinding-max-concurrent-reconciles", 3, "TargetGroupBindings worked at a time")
-	f.DurationVar(&flags.sync, "sync-period", 10*time.Hour, "how often everything is looked at although nothing has changed")
-	f.DurationVar(&flags.audit, "aws-audit-interval", 10*time.Minute, "how often AWS is compared with what is known of it, 0 for never")
-	f.StringVar(&flags.level, "log-level", "info", "debug, info, warn or error")
-	_ = cmd.MarkFlagRequired("cluster-name") // fails only for a flag that does not exist
+	cmd.Flags().SetNormalizeFunc(oldFlagNames)
+	flags.groups().addTo(cmd)
+	addOldFlags(cmd.Flags())
 	return cmd
+}
+
+// complete takes what the command line does not say from the configuration file.
+func (f controllerFlags) complete(cmd *cobra.Command) error {
+	if err := readConfigFile(f.config, cmd.Flags()); err != nil {
+		return err
+	}
+	if !cmd.Flags().Changed("cluster-name") {
+		return errors.New("--cluster-name is missing: it is in the names and tags of everything in AWS")
+	}
+	return nil
 }
 
 // oldFlagNames lets the AWS Load Balancer Controller's shorter names stand for ours.
@@ -144,16 +136,22 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	on, err := newGates(f.featureGates)
+	if err != nil {
+		return err
+	}
 	logger, err := newLogger(cmd.ErrOrStderr(), f.level)
 	if err != nil {
 		return err
 	}
 	setLibraryLoggers(logger)
+	on.notices(logger)
+	oldFlagNotices(cmd.Flags(), logger)
 	m, err := f.manager(logger)
 	if err != nil {
 		return err
 	}
-	config, vpc, err := awsAccess(ctx, f.cluster, f.region, f.vpc)
+	config, vpc, err := awsAccess{f.cluster, f.region, f.vpc, f.vpcTags, f.endpoints, f.attempts}.open(ctx)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@
 package annot
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -57,7 +58,8 @@ const (
 
 // Key is one annotation.
 type Key struct {
-	Suffix  string // after Prefix; ends in a dot where the user's own name follows
+	Prefix  string // of its family: Prefix when empty
+	Suffix  string // after the prefix; ends in a dot where the user's own name follows
 	Type    Type
 	Values  []string // the only ones allowed, if any
 	Default string
@@ -69,7 +71,7 @@ type Key struct {
 }
 
 // Annotation is the whole key.
-func (k Key) Annotation() string { return Prefix + k.Suffix }
+func (k Key) Annotation() string { return cmp.Or(k.Prefix, Prefix) + k.Suffix }
 
 // The keys that settings are read from.
 var (

@@ -193,7 +193,7 @@ func (b *backends) targetGroup(service *corev1.Service, port, target lb.Port, se
 		},
 		binding: lb.Binding{
 			TargetGroup: id, Namespace: service.Namespace, Name: name, Service: service.Name, ServicePort: port,
-			TargetType: settings.TargetType, NodeLabels: settings.NodeLabels, Networking: open, From: from,
+			TargetType: settings.TargetType, NodeLabels: settings.NodeLabels, Networking: lb.FromSource(open...), From: from,
 		},
 	}
 }
@@ -243,9 +243,9 @@ func (b *backends) inherit(verdicts []lb.Verdict, service *corev1.Service, field
 }
 
 func (b *backends) checkFamily(service *corev1.Service, field string) {
-	if slices.Contains(service.Spec.IPFamilies, corev1.IPv6Protocol) && !b.options.Features.Has(lb.DualStack) {
+	if slices.Contains(service.Spec.IPFamilies, corev1.IPv6Protocol) && !b.options.Features.Has(lb.DualStackFeature) {
 		b.refuse(lb.Refused, lb.UnsupportedByEngine, field+".service.name", service.Name,
-			fmt.Sprintf("Service %s/%s has the IP family IPv6, and the engine has no %s", service.Namespace, service.Name, lb.DualStack),
+			fmt.Sprintf("Service %s/%s has the IP family IPv6, and the engine has no %s", service.Namespace, service.Name, lb.DualStackFeature),
 			"Use a Service whose only IP family is IPv4")
 	}
 }

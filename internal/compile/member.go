@@ -52,9 +52,9 @@ func (c *compiler) defaults() annot.Defaults {
 // checkFeatures refuses what the engine cannot do. A listener that it cannot open costs that listener, as long as
 // another one is left.
 func (c *compiler) checkFeatures(settings *annot.Ingress) {
-	if kind := settings.IPAddressType; kind.Or(lb.IPv4) != lb.IPv4 && !c.options.Features.Has(lb.DualStack) {
+	if kind := settings.IPAddressType; kind.Or(lb.IPv4) != lb.IPv4 && !c.options.Features.Has(lb.DualStackFeature) {
 		c.refuse(lb.Refused, lb.UnsupportedByEngine, "metadata.annotations["+annot.Prefix+"ip-address-type]", string(kind.Value),
-			"the engine has no "+string(lb.DualStack), "Use ipv4")
+			"the engine has no "+string(lb.DualStackFeature), "Use ipv4")
 	}
 	if manage := settings.ManageBackend; manage.Value && settings.SecurityGroups.Set() && c.options.NoBackendSecurityGroup {
 		c.verdicts = append(c.verdicts, manage.At.Verdict(lb.Refused, lb.InvalidAnnotation,

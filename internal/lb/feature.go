@@ -9,7 +9,7 @@ type Feature string
 const (
 	InstanceTargetsFeature Feature = "instance targets"
 	HTTPSListeners         Feature = "HTTPS listeners"
-	DualStack              Feature = "dual-stack load balancers"
+	DualStackFeature       Feature = "dual-stack load balancers"
 )
 
 // Features are what one engine can do. Compile refuses the rest by name.
