@@ -116,11 +116,11 @@ func (k *Keeper) Audit(ctx context.Context, zone Zone) ([]Name, error) {
 	for next != (Place{}) && len(page) > 0 {
 		last := page[len(page)-1].Name
 		whole := slices.DeleteFunc(slices.Clone(page), func(r Record) bool { return r.Name == last })
-		if len(whole) > 0 && next.Name == k.placeOf(last) {
+		if len(whole) > 0 && next.Name == EscapeName(last) {
 			page, next = whole, Place{Name: next.Name}
 			break
 		}
-		if next.Name != k.placeOf(last) {
+		if next.Name != EscapeName(last) {
 			break
 		}
 		more, after, err := k.provider.Records(ctx, zone, next)
@@ -131,9 +131,6 @@ func (k *Keeper) Audit(ctx context.Context, zone Zone) ([]Name, error) {
 	}
 	return k.mirror.audited(zone.ID, page, next), nil
 }
-
-// placeOf is a name in the form that places have.
-func (k *Keeper) placeOf(name Name) string { return EscapeName(name) }
 
 // Reread looks at one name and at those of its markers, and says whether the zone has something else than was known.
 func (k *Keeper) Reread(ctx context.Context, p NamePlan) (changed bool, err error) {
@@ -269,6 +266,10 @@ func (k *Keeper) Apply(ctx context.Context, plans []NamePlan) []Result {
 	return results
 }
 
+// deniedAtMost is how many batches in a row are halved because of a lack of rights, before that is taken to be about all
+// of them.
+const deniedAtMost = 8
+
 func (k *Keeper) applyZone(ctx context.Context, results []Result, which []int) {
 	place := map[Name]int{}
 	var plans []NamePlan
@@ -280,7 +281,7 @@ func (k *Keeper) applyZone(ctx context.Context, results []Result, which []int) {
 	for _, p := range tooBig {
 		results[place[p.Name]].Err = k.limits.excess(p)
 	}
-	first := true
+	first, denied := true, 0
 	for len(batches) > 0 {
 		batch := batches[0]
 		batches = batches[1:]
@@ -295,15 +296,19 @@ func (k *Keeper) applyZone(ctx context.Context, results []Result, which []int) {
 		var refused *RefusedError
 		switch {
 		case err == nil:
+			denied = 0
 			for _, p := range batch {
 				results[place[p.Name]].ID = id
 			}
-		case errors.As(err, &refused) && len(batch) > 1:
+		case errors.As(err, &refused) && len(batch) > 1 && denied < deniedAtMost:
+			if refused.Denied {
+				denied++
+			}
 			half := len(batch) / 2
 			batches = append([][]NamePlan{batch[:half], batch[half:]}, batches...)
 		default:
 			k.fail(results, place, batch, err)
-			if refused != nil {
+			if refused != nil && !refused.Denied {
 				results[place[batch[0].Name]].Stale = k.isStale(ctx, batch[0])
 			}
 		}

@@ -33,7 +33,7 @@ type ChangeID string
 
 // Place is where a page of record sets begins.
 type Place struct {
-	Name  string // in the provider's own form
+	Name  string // as EscapeName writes it
 	Type  string
 	SetID string
 	Only  Name // the only name to read; the rest means nothing then
@@ -47,7 +47,10 @@ type Limits struct {
 }
 
 // RefusedError says that a zone does not take changes as they are.
-type RefusedError struct{ Reason string }
+type RefusedError struct {
+	Reason string
+	Denied bool // for lack of rights, which may be about everything
+}
 
 // Error is the reason.
 func (e *RefusedError) Error() string { return e.Reason }
@@ -104,5 +107,5 @@ func (l Limits) batches(plans []NamePlan) (packed [][]NamePlan, tooBig []NamePla
 
 func (l Limits) excess(p NamePlan) error {
 	s := sizeOf(p.Changes)
-	return &RefusedError{fmt.Sprintf("%d changes with %d values of %d characters are more than a batch can have", s.changes, s.values, s.bytes)}
+	return &RefusedError{Reason: fmt.Sprintf("%d changes with %d values of %d characters are more than a batch can have", s.changes, s.values, s.bytes)}
 }
