@@ -41,6 +41,7 @@ type Server struct {
 	planeGroups translations[proxy.TargetGroup]
 
 	planeCertificates translations[tls.Certificate]
+	planeTrusts       translations[*proxy.TrustStore]
 
 	random     sync.Mutex // guards options.Random
 	monitor    sync.Mutex // guards what follows
@@ -63,7 +64,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		options: o, log: o.Logger, registry: r, quota: maps.Clone(quotas), state: newState(), calls: map[string]int{},
 		planeRules: translations[proxy.Rule]{}, planeGroups: translations[proxy.TargetGroup]{},
-		planeCertificates: translations[tls.Certificate]{},
+		planeCertificates: translations[tls.Certificate]{}, planeTrusts: translations[*proxy.TrustStore]{},
 	}
 	for name, limit := range o.Quotas {
 		if err := s.SetQuota(name, limit); err != nil {
@@ -231,7 +232,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the request body cannot be read", http.StatusRequestEntityTooLarge)
 		return
 	}
-	req := request{header: r.Header, body: body, id: requestID(), arrived: time.Now()}
+	req := request{header: r.Header, host: r.Host, body: body, id: requestID(), arrived: time.Now()}
 	if req.service = s.registry.byPath(r.URL.Path); req.service != nil {
 		req.form = r.URL.Query()
 		if req.operation, req.labels = req.service.Route(r.Method, r.URL.EscapedPath()); req.operation == "" {
@@ -265,6 +266,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 // request is an HTTP request understood as far as which operation it asks for.
 type request struct {
 	header    http.Header
+	host      string
 	body      []byte
 	form      url.Values
 	labels    map[string]string // of a REST request's path
@@ -327,7 +329,7 @@ func (s *Server) call(op *operation, req *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.run(op, in)
+	out, err := s.run(op, in, req.host)
 	if fault != nil && err == nil {
 		return nil, fault.strike()
 	}
@@ -345,8 +347,8 @@ func decode(op *operation, req *request) (any, error) {
 }
 
 // run makes a call's changes, puts them in force and saves them; on any error nothing has changed.
-func (s *Server) run(op *operation, in any) (any, error) {
-	x := &tx{Server: s, now: s.options.Now().UTC()}
+func (s *Server) run(op *operation, in any, host string) (any, error) {
+	x := &tx{Server: s, now: s.options.Now().UTC(), host: host}
 	if !op.mutating {
 		s.mu.RLock()
 		defer s.mu.RUnlock()

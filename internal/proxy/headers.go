@@ -59,6 +59,7 @@ func (r *request) appendHead(b []byte, a *arrival) []byte {
 		b = appendField(b, name[0], a.tls.version)
 		b = appendField(b, name[1], a.tls.suite)
 	}
+	b = a.appendClientCert(b)
 	drop := nominated(r.fields)
 	upgrade := r.upgrades()
 	for i := range r.fields {
@@ -116,6 +117,9 @@ func replaced(name string, r *request, front *frontend) bool {
 	}
 	if own := &front.tlsHeaders; own[0] != "" && (strings.EqualFold(name, own[0]) || strings.EqualFold(name, own[1])) {
 		return true // else a client could claim them
+	}
+	if front.certHeaders != nil && containsFold(front.certHeaders[:], name) {
+		return true
 	}
 	return hopByHop(name) || attributes.DropInvalidHeaders && !validName(name)
 }

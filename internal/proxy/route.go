@@ -16,9 +16,10 @@ type frontend struct {
 	idleTimeout time.Duration
 	keepAlive   time.Duration
 	headers     HeaderAttributes
-	tls         *terminator // nil for plain HTTP
-	tlsHeaders  [2]string   // the names for version and cipher suite, or empty
-	responses   fields      // set in every answer
+	tls         *terminator              // nil for plain HTTP
+	tlsHeaders  [2]string                // the names for version and cipher suite, or empty
+	certHeaders *[certHeaderCount]string // the names for a client's certificate, or nil
+	responses   fields                   // set in every answer
 	counts      *counts
 	desync      DesyncMode
 	rules       []route
@@ -57,9 +58,13 @@ func (s *Server) compileFrontend(lb *LoadBalancer, l *Listener, before *frontend
 	var errs []error
 	var err error
 	if l.TLS != nil {
-		if f.tls, err = newTerminator(l.TLS, before); err != nil {
+		if f.tls, err = newTerminator(l.TLS, before, s.clock); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if l.TLS != nil && l.TLS.Mutual != nil {
+		names := l.Attributes.ClientCert.names()
+		f.certHeaders = &names
 	}
 	if lb.Attributes.TLSVersionAndCipherSuite {
 		f.tlsHeaders = [2]string{
