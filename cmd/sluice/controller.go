@@ -35,6 +35,9 @@ type controllerFlags struct {
 	class          string
 	region         string
 	vpc            string
+	vpcTags        map[string]string
+	endpoints      map[string]string
+	attempts       int
 	tags           map[string]string
 	external       []string
 	target         string
@@ -59,6 +62,8 @@ type controllerFlags struct {
 	sync           time.Duration
 	audit          time.Duration
 	level          string
+	config         string
+	featureGates   map[string]string
 }
 
 func newControllerCommand() *cobra.Command {
@@ -67,16 +72,28 @@ func newControllerCommand() *cobra.Command {
 		Use:   "controller",
 		Short: "Run the controller",
 		Long: `Watches Ingresses and keeps load balancers as they ask. Flags are named as those of the
-AWS Load Balancer Controller. AWS credentials, the region and AWS_ENDPOINT_URL are found as
-the aws CLI finds them.`,
+AWS Load Balancer Controller; those of its flags that mean nothing here are accepted, and
+logged. AWS credentials, the region and AWS_ENDPOINT_URL are found as the aws CLI finds them.`,
 		Example: "  sluice controller --cluster-name demo --kubeconfig ~/.kube/config",
 		Args:    cobra.NoArgs,
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return flags.complete(cmd) },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return flags.run(cmd) },
 	}
 	cmd.Flags().SetNormalizeFunc(oldFlagNames)
 	flags.groups().addTo(cmd)
-	_ = cmd.MarkFlagRequired("cluster-name") // fails only for a flag that does not exist
+	addOldFlags(cmd.Flags())
 	return cmd
+}
+
+// complete takes what the command line does not say from the configuration file.
+func (f controllerFlags) complete(cmd *cobra.Command) error {
+	if err := readConfigFile(f.config, cmd.Flags()); err != nil {
+		return err
+	}
+	if !cmd.Flags().Changed("cluster-name") {
+		return errors.New("--cluster-name is missing: it is in the names and tags of everything in AWS")
+	}
+	return nil
 }
 
 // oldFlagNames lets the AWS Load Balancer Controller's shorter names stand for ours.
@@ -119,16 +136,22 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	on, err := newGates(f.featureGates)
+	if err != nil {
+		return err
+	}
 	logger, err := newLogger(cmd.ErrOrStderr(), f.level)
 	if err != nil {
 		return err
 	}
 	setLibraryLoggers(logger)
+	on.notices(logger)
+	oldFlagNotices(cmd.Flags(), logger)
 	m, err := f.manager(logger)
 	if err != nil {
 		return err
 	}
-	config, vpc, err := awsAccess(ctx, f.cluster, f.region, f.vpc)
+	config, vpc, err := awsAccess{f.cluster, f.region, f.vpc, f.vpcTags, f.endpoints, f.attempts}.open(ctx)
 	if err != nil {
 		return err
 	}

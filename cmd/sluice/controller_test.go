@@ -31,7 +31,10 @@ func TestFlagsThatCannotBeAreRefusedByName(t *testing.T) {
 		args []string
 		want string
 	}{
-		{nil, `required flag(s) "cluster-name" not set`},
+		{nil, "--cluster-name is missing"},
+		{[]string{"--cluster-name=c", "--feature-gates=EnableTCPUDPListenerType=true"}, `--feature-gates has "EnableTCPUDPListenerType", and there are only ALBGatewayAPI, `},
+		{[]string{"--cluster-name=c", "--feature-gates=EnableRGTAPI=yes"}, `--feature-gates sets EnableRGTAPI to "yes"`},
+		{[]string{"--cluster-name=c", "--config=/nonexistent"}, "--config: open /nonexistent"},
 		{[]string{"--cluster-name=c", "--default-target-type=node"}, `--default-target-type is "node" and must be instance or ip`},
 		{[]string{"--cluster-name=c", "--default-load-balancer-scheme=public"}, `--default-load-balancer-scheme is "public"`},
 		{[]string{"--cluster-name=c", "--log-level=loud"}, `--log-level is "loud"`},
@@ -56,10 +59,11 @@ func TestVersion(t *testing.T) {
 }
 
 func TestTheClustersVPCIsFoundByItsTag(t *testing.T) {
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 	local := localawstest.Start(t)
 	client := ec2.NewFromConfig(local.Config)
 	find := func() string {
-		id, err := findVPC(context.Background(), local.Config, "demo")
+		id, err := awsAccess{cluster: "demo"}.findVPC(context.Background(), local.Config)
 		if err != nil {
 			return err.Error()
 		}

@@ -25,7 +25,10 @@ func (f *controllerFlags) clusterFlags(groups *flagGroups) {
 
 	aws := groups.in("AWS")
 	aws.StringVar(&f.region, "aws-region", "", "AWS region; from the environment when not given")
-	aws.StringVar(&f.vpc, "aws-vpc-id", "", "VPC of the cluster; the one with the tag kubernetes.io/cluster/<cluster-name> when not given")
+	aws.StringVar(&f.vpc, "aws-vpc-id", "", "VPC of the cluster; when not given, the one with the tags of --aws-vpc-tags or with the tag kubernetes.io/cluster/<cluster-name>, or that of the machine this runs on")
+	aws.StringToStringVar(&f.vpcTags, "aws-vpc-tags", nil, "tags of the VPC of the cluster, as key=value,…")
+	aws.StringToStringVar(&f.endpoints, "aws-api-endpoints", nil, "other addresses of AWS services, as EC2=https://…,Elastic Load Balancing v2=https://…")
+	aws.IntVar(&f.attempts, "aws-max-retries", 10, "how often an AWS call is tried in all")
 	aws.StringToStringVar(&f.tags, "default-tags", nil, "tags on everything that is made in AWS, as key=value,…")
 	aws.StringSliceVar(&f.external, "external-managed-tags", nil, "tag keys that others manage and that are left alone")
 	aws.DurationVar(&f.audit, "aws-audit-interval", 10*time.Minute, "how often AWS is compared with what is known of it, 0 for never")
@@ -49,6 +52,8 @@ func (f *controllerFlags) targetFlags(groups *flagGroups) {
 
 func (f *controllerFlags) processFlags(groups *flagGroups) {
 	p := groups.in("Process")
+	p.StringVar(&f.config, "config", "", "YAML file with flags, as log-level: debug; the command line wins")
+	p.StringToStringVar(&f.featureGates, "feature-gates", nil, "feature gates of the AWS Load Balancer Controller, as A=true,B=false; those that have no effect are logged")
 	p.StringVar(&f.metrics, "metrics-bind-address", ":8080", "address of the metrics, 0 for none")
 	p.StringVar(&f.probes, "health-probe-bind-address", ":61779", "address of /healthz and /readyz, 0 for none")
 	p.BoolVar(&f.elect, "enable-leader-election", true, "work only while no other replica does")

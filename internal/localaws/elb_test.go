@@ -364,7 +364,7 @@ func TestTargetGroups(t *testing.T) {
 }
 
 func TestTargets(t *testing.T) {
-	c := start(t, localawstest.WithOptions(func(o *localaws.Options) { o.StrictTargets = true }))
+	c := start(t, localawstest.WithOptions(func(o *localaws.Options) { o.Profile.StrictTargets = true }))
 	ctx := t.Context()
 	g := c.group(t, "ips")
 	instances := c.group(t, "instances", func(in *elb.CreateTargetGroupInput) { in.TargetType = "instance" })

@@ -30,9 +30,9 @@ func (s *Server) startPlane() error {
 		if err != nil {
 			return err
 		}
-		s.plane = proxy.New(proxy.Options{Logger: s.log, CookieSecret: secret})
+		s.plane = proxy.New(proxy.Options{Logger: s.log, CookieSecret: secret, Dial: s.dialTarget})
 	}
-	err := s.plane.Apply(s.planeConfig())
+	err := s.plane.Apply(s.delay(s.planeConfig()))
 	for text := range s.note(err) {
 		s.log.Error("a load balancer does not serve", "error", text)
 	}
@@ -52,7 +52,7 @@ func (s *Server) updatePlane(x *tx) error {
 
 func (s *Server) applyPlane() error {
 	before := s.troubles
-	err := s.plane.Apply(s.planeConfig())
+	err := s.plane.Apply(s.delay(s.planeConfig()))
 	for text := range s.note(err) {
 		if !before[text] {
 			return err

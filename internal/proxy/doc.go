@@ -11,7 +11,8 @@
 // malformed requests in its own words, hides the forms that request smuggling uses and repeated Host fields, rewrites the
 // case and order of fields, and sends requests again by rules of its own. HTTP/2 leaves no such freedom, so its frames are
 // net/http's (streams.go); each stream makes a request and takes an answer as a connection of HTTP/1 does, and side.go
-// is what the two have in common. TLS is crypto/tls's, with the certificate chosen here (tls.go, certificate.go), and clients' certificates verified here (mtls.go).
+// is what the two have in common. TLS is crypto/tls's, with the certificate chosen here (tls.go, certificate.go), and
+// clients' certificates verified here (mtls.go).
 //
 // Where AWS documents nothing, this is what happens:
 //   - A request line above 16 K is 414, since it is the target that is long; other limits are 400.
