@@ -146,8 +146,10 @@ type Condition struct {
 // KeyValue is one query-string value; an empty Key means any key.
 type KeyValue struct{ Key, Value string }
 
-// Action is exactly one of its fields.
+// Action is exactly one of Forward, Redirect and FixedResponse, for those whom one of the others lets through, if any.
 type Action struct {
+	Authenticate  *Authenticate
+	ValidateJWT   *ValidateJWT
 	Forward       *Forward
 	Redirect      *Redirect
 	FixedResponse *FixedResponse

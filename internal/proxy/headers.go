@@ -28,6 +28,11 @@ type arrival struct {
 	onCookie   string // a cookie of the application's; when the target sets it, so is ours
 	thenCookie string // its value
 	sameSite   bool   // the client wants to be told of what other sites may use
+
+	signsIn  bool   // the action is for users who have signed in
+	identity fields // what the target is told of the user
+	session  fields // Set-Cookie fields for whatever answer
+	reason   string // why the load balancer answers with an error, as access logs word it
 }
 
 func (a *arrival) scheme() string {
@@ -60,6 +65,9 @@ func (r *request) appendHead(b []byte, a *arrival) []byte {
 		b = appendField(b, name[1], a.tls.suite)
 	}
 	b = a.appendClientCert(b)
+	for _, f := range a.identity {
+		b = appendField(b, f.name, f.value)
+	}
 	drop := nominated(r.fields)
 	upgrade := r.upgrades()
 	for i := range r.fields {
@@ -68,7 +76,7 @@ func (r *request) appendHead(b []byte, a *arrival) []byte {
 			b = appendField(b, f.name, f.value)
 			continue
 		}
-		if replaced(f.name, r, a.front) || containsFold(drop, f.name) {
+		if replaced(f.name, r, a.front) || containsFold(drop, f.name) || a.signsIn && isIdentityHeader(f.name) {
 			continue
 		}
 		b = appendField(b, f.name, f.value)
