@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -181,6 +182,6 @@ func (s *Server) exchangeCode(r *request, a *arrival) (answer, error) {
 	}
 	own := page(302)
 	own.location = headerSafe(state.URL)
-	own.cookies = append(cookies, ownCookie(nonceCookie, "", time.Unix(0, 0)))
+	own.cookies = slices.Concat(cookies, fields{ownCookie(nonceCookie, "", time.Unix(0, 0))})
 	return own, nil
 }

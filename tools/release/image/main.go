@@ -55,7 +55,7 @@ func run(output string, d description, platforms []string) error {
 	if output == "" || d.name == "" || len(platforms) == 0 {
 		return errors.New("need -output, -name and at least one PLATFORM=BINARY=SBOM")
 	}
-	var index v1.ImageIndex = mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, text := range platforms {
 		parts := strings.Split(text, "=")
 		if len(parts) != 3 {
