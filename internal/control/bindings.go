@@ -323,7 +323,7 @@ func (p bindingPerformer) Perform(ctx context.Context, step plan.Step) error {
 	}
 	err := p.client.Create(ctx, want.object.DeepCopy())
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-		return &plan.LaterError{After: goneAgain, Why: "the namespace is being removed, and the Ingress with it"}
+		return &plan.LaterError{After: goneAgain, Why: "the namespace is being removed, and what the binding is for with it"}
 	}
 	if !apierrors.IsAlreadyExists(err) {
 		return err
@@ -336,7 +336,7 @@ func (p bindingPerformer) Perform(ctx context.Context, step plan.Step) error {
 	if stack, _ := stackOfBinding(&there); stack != wantStack {
 		return &plan.BlockedError{Err: err, Verdict: lb.Verdict{
 			Severity: lb.Refused, Reason: lb.CloudRefused, Field: "TargetGroupBinding " + there.Namespace + "/" + there.Name,
-			Problem: "exists and was not made for this Ingress", Fix: "Remove it or rename it",
+			Problem: "exists and was not made for this load balancer", Fix: "Remove it or rename it",
 		}}
 	}
 	if !there.DeletionTimestamp.IsZero() {

@@ -41,6 +41,7 @@ const (
 type LoadBalancer struct {
 	ID             ResourceID
 	Name           string // as it is created; an existing one found by its tags keeps the name it has
+	Named          bool   // a user gave Name, so that others may have it
 	Type           Type
 	Scheme         Scheme
 	IPAddressType  IPAddressType
