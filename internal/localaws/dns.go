@@ -136,7 +136,7 @@ func (d *dnsServer) answerZone(m *dns.Msg, question dns.Question) bool {
 	s := d.server
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	r := resolver{&tx{Server: s, now: s.options.Now().UTC()}}
+	r := resolver{s.begin()}
 	out, ok := r.answer(question)
 	if ok {
 		m.Rcode, m.Answer, m.Ns, m.Authoritative = out.code, out.answer, out.authority, !out.referral

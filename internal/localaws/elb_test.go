@@ -141,7 +141,7 @@ func TestListeners(t *testing.T) {
 		"no certificate": {elb.CreateListenerInput{Port: aws.Int32(443), Protocol: "HTTPS", DefaultActions: notFound()}, "ValidationError", "certificate"},
 		"https": {elb.CreateListenerInput{Port: aws.Int32(443), Protocol: "HTTPS", DefaultActions: notFound(), Certificates: []types.Certificate{{
 			CertificateArn: aws.String("arn:aws:acm:ap-northeast-1:123456789012:certificate/x"),
-		}}}, "UnsupportedProtocol", "this version"},
+		}}}, "CertificateNotFound", "certificate/x"},
 		"tcp":        {elb.CreateListenerInput{Port: aws.Int32(81), Protocol: "TCP", DefaultActions: notFound()}, "UnsupportedProtocol", "TCP"},
 		"no port":    {elb.CreateListenerInput{Protocol: "HTTP", DefaultActions: notFound()}, "ValidationError", "port"},
 		"no group":   {elb.CreateListenerInput{Port: aws.Int32(81), Protocol: "HTTP", DefaultActions: forward("arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:targetgroup/x/0123456789abcdef")}, "TargetGroupNotFound", ""},
@@ -250,7 +250,13 @@ func TestRuleValidation(t *testing.T) {
 		"bad source":          {[]types.RuleCondition{{Field: aws.String("source-ip"), SourceIpConfig: &types.SourceIpConditionConfig{Values: []string{"10.0.0.1"}}}}, forward(g), "ValidationError", "10.0.0.1"},
 		"host as header":      {[]types.RuleCondition{{Field: aws.String("http-header"), HttpHeaderConfig: &types.HttpHeaderConditionConfig{HttpHeaderName: aws.String("Host"), Values: []string{"a"}}}}, forward(g), "ValidationError", "Host"},
 		"query without value": {[]types.RuleCondition{{Field: aws.String("query-string"), QueryStringConfig: &types.QueryStringConditionConfig{Values: []types.QueryStringKeyValuePair{{Key: aws.String("a")}}}}}, forward(g), "ValidationError", "query-string"},
-		"regex":               {[]types.RuleCondition{{Field: aws.String("path-pattern"), PathPatternConfig: &types.PathPatternConditionConfig{RegexValues: []string{"^/a"}}}}, forward(g), "InvalidConfigurationRequest", "RegexValues"},
+		"regex":               {pathRegex("^/(a"), forward(g), "ValidationError", "^/(a"},
+		"look-ahead":          {pathRegex("^/(?!a)"), forward(g), "ValidationError", "regular expression"},
+		"property class":      {pathRegex(`\p{Greek}`), forward(g), "ValidationError", "not supported"},
+		"long regex":          {pathRegex(strings.Repeat("a", 129)), forward(g), "ValidationError", "128"},
+		"six regexes":         {pathRegex("1", "2", "3", "4", "5", "6"), forward(g), "ValidationError", "5"},
+		"values and regexes":  {[]types.RuleCondition{{Field: aws.String("path-pattern"), Values: []string{"/a"}, RegexValues: []string{"/b"}}}, forward(g), "ValidationError", "not both"},
+		"regex for a query":   {[]types.RuleCondition{{Field: aws.String("query-string"), RegexValues: []string{"a"}}}, forward(g), "ValidationError", "query-string"},
 		"sign-in":             {path("/"), append([]types.Action{{Type: "authenticate-cognito"}}, forward(g)...), "InvalidLoadBalancerAction", "HTTPS"},
 		"two actions":         {path("/"), append(forward(g), forward(g)...), "InvalidLoadBalancerAction", "only one"},
 		"no target group":     {path("/"), []types.Action{{Type: "forward"}}, "InvalidLoadBalancerAction", "target group"},
@@ -358,7 +364,7 @@ func TestTargetGroups(t *testing.T) {
 }
 
 func TestTargets(t *testing.T) {
-	c := start(t, localawstest.WithOptions(func(o *localaws.Options) { o.StrictTargets = true }))
+	c := start(t, localawstest.WithOptions(func(o *localaws.Options) { o.Profile.StrictTargets = true }))
 	ctx := t.Context()
 	g := c.group(t, "ips")
 	instances := c.group(t, "instances", func(in *elb.CreateTargetGroupInput) { in.TargetType = "instance" })

@@ -108,7 +108,7 @@ func (x *tx) newLoadBalancer(name string, scheme types.LoadBalancerSchemeEnum, v
 		},
 		Attributes: defaultBalancerAttributes(scheme),
 		Address:    address,
-		ActiveAt:   x.now.Add(x.options.ProvisioningDelay),
+		ActiveAt:   x.now.Add(x.Profile().Provisioning),
 	}
 }
 

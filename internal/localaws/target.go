@@ -127,7 +127,7 @@ func (x *tx) checkTarget(g targetGroup, t target) (target, error) {
 		}
 		return t, nil
 	}
-	if !x.options.StrictTargets {
+	if !x.Profile().StrictTargets {
 		return t, nil // a laptop's programs and containers
 	}
 	shared := netip.MustParsePrefix("100.64.0.0/10")
@@ -206,6 +206,10 @@ func (x *tx) health(g targetGroup) []types.TargetHealthDescription {
 		switch i, _ := x.state.instances.get(t.ID); {
 		case i.ID != "" && !i.running():
 			h = proxy.TargetHealth{State: "unused", Reason: "Target.InvalidState", Description: "Target is in the terminated state"}
+		case !ok && x.lag.enters(proxy.TargetGroupID(g.arn()), t.key()):
+			h = proxy.TargetHealth{
+				State: "initial", Reason: "Elb.RegistrationInProgress", Description: "Target registration is in progress",
+			}
 		case !ok:
 			h = proxy.TargetHealth{
 				State: "unused", Reason: "Target.NotInUse",
@@ -215,8 +219,9 @@ func (x *tx) health(g targetGroup) []types.TargetHealthDescription {
 		out = append(out, describeHealth(g, t, h.HealthCheckPort, h.State, h.Reason, h.Description))
 	}
 	for _, key := range order {
-		if h, left := reports[key]; left && h.State == "draining" {
-			out = append(out, describeHealth(g, target{ID: key.ID, Port: int32(key.Port)}, h.HealthCheckPort, h.State, h.Reason, h.Description))
+		if h, left := reports[key]; left && (h.State == "draining" || x.lag.leaves(proxy.TargetGroupID(g.arn()), key)) {
+			out = append(out, describeHealth(g, target{ID: key.ID, Port: int32(key.Port)}, h.HealthCheckPort, "draining",
+				"Target.DeregistrationInProgress", "Target deregistration is in progress"))
 		}
 	}
 	return out

@@ -75,7 +75,7 @@ func newSlowWorld(t testing.TB, provisioning time.Duration) *world {
 	w := &world{vpc: "vpc-00000000000000001"}
 	w.now.Store(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano())
 	server, err := localaws.New(localaws.Options{
-		DataPlane: still{}, Seed: network(w), Now: w.time, ProvisioningDelay: provisioning,
+		DataPlane: still{}, Seed: network(w), Now: w.time, Profile: localaws.Profile{Provisioning: provisioning},
 	})
 	check(t, err)
 	api := httptest.NewServer(server.Handler())
