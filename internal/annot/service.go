@@ -37,7 +37,7 @@ var (
 	nlbSubnets = serviceKey("aws-load-balancer-subnets", List, LoadBalancerScope, "discovered by role tag",
 		"Subnets by id (subnet-…) or by the value of their Name tag, one in each zone. Their order is that of eip-allocations and source-nat-ipv6-prefixes.")
 	nlbEIPs = serviceKey("aws-load-balancer-eip-allocations", List, LoadBalancerScope, "",
-		"Elastic IP addresses by allocation id, one for each subnet, in order of the subnets. Internet-facing load balancers only; changed in place.")
+		"Elastic IP addresses by allocation id, one for each subnet, in order of the subnets. Internet-facing load balancers only; taken when the load balancer is made or gets the subnet.")
 	nlbPrivateIPv4 = serviceKey("aws-load-balancer-private-ipv4-addresses", List, LoadBalancerScope, "",
 		"Addresses, one in each subnet, in any order. Internal load balancers only; taken when the load balancer is made.")
 	nlbIPv6 = serviceKey("aws-load-balancer-ipv6-addresses", List, LoadBalancerScope, "",

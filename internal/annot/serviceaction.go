@@ -18,7 +18,7 @@ type Share struct {
 	Own    bool // the Service's own gets a share too
 	Weight int  // of the Service's own
 	Groups []ServiceShare
-	Sticky lb.Switch
+	Sticky bool // by the client's address
 	At     Origin
 }
 
@@ -120,10 +120,7 @@ func parseShare(value string, at Origin) (Share, error) {
 		share.Groups = append(share.Groups, s)
 	}
 	if s := config.TargetGroupStickinessConfig; s != nil && s.Enabled != nil {
-		share.Sticky = lb.Off
-		if *s.Enabled {
-			share.Sticky = lb.On
-		}
+		share.Sticky = *s.Enabled
 	}
 	return share, nil
 }

@@ -177,6 +177,7 @@ func (g *group) stack(s shared) lb.Stack {
 	stack.LoadBalancers = []lb.LoadBalancer{{
 		ID:             lb.LoadBalancerID,
 		Name:           s.name.Or(lb.LoadBalancerName(g.options.Cluster, g.id, scheme)),
+		Named:          s.name.Set(),
 		Type:           lb.Application,
 		Scheme:         scheme,
 		IPAddressType:  s.family.Or(lb.IPv4),

@@ -147,6 +147,9 @@ func (c *serviceCompiler) balancer() lb.LoadBalancer {
 		Attributes: s.Attributes, Tags: s.Tags, From: []lb.Object{c.self},
 	}
 	b.Network.SchemeFree = !s.Scheme.Set()
+	if b.Network.SourceNAT == lb.AsIs && b.IPAddressType == lb.DualStack {
+		b.Network.SourceNAT = lb.Off
+	}
 	c.checkAddresses(b)
 	return b
 }

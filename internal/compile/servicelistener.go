@@ -124,7 +124,7 @@ func (c *serviceCompiler) forward(p frontPort) lb.Action {
 		id := c.targetGroup(c.service, p, p.field)
 		return lb.Action{Forward: &lb.Forward{TargetGroups: []lb.WeightedTargetGroup{{ID: id, Weight: 1}}}}
 	}
-	out := &lb.Forward{SourceSticky: share.Sticky}
+	out := &lb.Forward{BySource: share.Sticky}
 	if share.Own {
 		id := c.targetGroup(c.service, p, p.field)
 		out.TargetGroups = append(out.TargetGroups, lb.WeightedTargetGroup{ID: id, Weight: share.Weight})

@@ -122,7 +122,7 @@ func (c *Controller) deploy(ctx context.Context, objects *picture, compiled comp
 		return p.failed(failedModel, "Failed to plan", err)
 	}
 	p.verdicts = lb.SortVerdicts(append(slices.Clone(p.verdicts), verdicts...))
-	p.lacks = len(verdicts) > 0
+	p.lacks = slices.ContainsFunc(verdicts, func(v lb.Verdict) bool { return v.Severity != lb.Warning })
 	if slices.ContainsFunc(verdicts, refused) {
 		p.end = outcome{status: plan.Blocked, after: spread(blockedRetry)}
 		return p
@@ -133,7 +133,7 @@ func (c *Controller) deploy(ctx context.Context, objects *picture, compiled comp
 	status, _ := p.result.Status()
 	have := objects.bindings[compiled.ID]
 	observed := c.options.Engine.Observe(compiled.ID)
-	at := site{vpc: c.options.VPCID, securityGroup: observed.Source(compiled.Stack.Source)}
+	at := siteOf(c.options.VPCID, compiled.Stack, observed)
 	bindings := bindingSteps(have, wantedBindings(compiled.Stack, observed.TargetGroups, have, at))
 	if status != plan.Done {
 		bindings = withoutDeletes(bindings)

@@ -84,6 +84,11 @@ type StaticAddresses struct {
 	SourceNATPrefixes []StaticAddress
 }
 
+// Any says whether there is one.
+func (a StaticAddresses) Any() bool {
+	return len(a.EIPs)+len(a.PrivateIPv4)+len(a.IPv6)+len(a.SourceNATPrefixes) > 0
+}
+
 // StaticAddress is one address, allocation or prefix, and where it was asked for.
 type StaticAddress struct {
 	Value string
@@ -202,7 +207,7 @@ type Action struct {
 type Forward struct {
 	TargetGroups []WeightedTargetGroup
 	Sticky       time.Duration // how long a client stays with its target group; zero for not at all
-	SourceSticky Switch        // of network load balancers: whether it does, by its address
+	BySource     bool          // of network load balancers: it does, by its address
 }
 
 // WeightedTargetGroup is a target group and its share. Exactly one of ID, ARN and Name is set: a target group of the

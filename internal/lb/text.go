@@ -282,8 +282,8 @@ func (f Forward) String() string {
 	if f.Sticky > 0 {
 		out += fmt.Sprintf(" sticky for %s", f.Sticky)
 	}
-	if f.SourceSticky != AsIs {
-		out += " sticky by source " + string(f.SourceSticky)
+	if f.BySource {
+		out += " sticky by source"
 	}
 	return out
 }
