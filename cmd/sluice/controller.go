@@ -50,6 +50,8 @@ type controllerFlags struct {
 	backendGroup    string
 	useBackendGroup bool
 	manageBackend   bool
+	openAllPorts    bool
+	serviceClass    string
 
 	kubeconfig    string
 	metrics       string
@@ -190,6 +192,20 @@ func (f controllerFlags) compileOptions() compile.Options {
 		Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
 		DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant, TolerateMissingAction: f.tolerateAction,
 		BackendSecurityGroup: f.backendGroup, NoBackendSecurityGroup: !f.useBackendGroup, ManageBackendRules: f.manageBackend,
+		OpenAllPorts: f.openAllPorts, Service: f.serviceOptions(),
+	}
+}
+
+// serviceOptions is what Services mean.
+func (f controllerFlags) serviceOptions() compile.ServiceOptions {
+	on, err := newGates(f.featureGates)
+	if err != nil {
+		on, _ = newGates(nil) // check has told
+	}
+	return compile.ServiceOptions{
+		Off: !on["EnableServiceController"], Class: f.serviceClass, BalancersOnly: on["ServiceTypeLoadBalancerOnly"],
+		NoIPTargets: !on["EnableIPTargetType"], MergeTCPUDP: on["EnableTCPUDPListener"], NoSecurityGroups: !on["NLBSecurityGroup"],
+		PlainHealthChecks: !on["NLBHealthCheckAdvancedConfig"], ExternalTags: f.external,
 	}
 }
 
