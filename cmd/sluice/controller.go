@@ -210,7 +210,9 @@ func (f controllerFlags) serviceOptions() compile.ServiceOptions {
 }
 
 func (f controllerFlags) access() awsAccess {
-	return awsAccess{f.cluster, f.region, f.vpc, f.vpcTags, f.endpoints, f.attempts}
+	return awsAccess{
+		cluster: f.cluster, region: f.region, vpc: f.vpc, vpcTags: f.vpcTags, endpoints: f.endpoints, attempts: f.attempts,
+	}
 }
 
 // manager connects to the cluster.
