@@ -16,21 +16,23 @@ import sys
 
 SERVICES = {
     "elbv2": ("elbv2/2015-12-01", """
-        AddListenerCertificates AddTags CreateListener CreateLoadBalancer CreateRule CreateTargetGroup DeleteListener DeleteLoadBalancer
+        AddListenerCertificates AddTags AddTrustStoreRevocations CreateListener CreateLoadBalancer CreateRule
+        CreateTargetGroup CreateTrustStore DeleteListener DeleteLoadBalancer DeleteSharedTrustStoreAssociation DeleteTrustStore
         DeleteRule DeleteTargetGroup DeregisterTargets DescribeAccountLimits DescribeCapacityReservation
         DescribeListenerAttributes DescribeListenerCertificates DescribeListeners DescribeLoadBalancerAttributes
         DescribeLoadBalancers DescribeRules DescribeSSLPolicies DescribeTags DescribeTargetGroupAttributes
-        DescribeTargetGroups DescribeTargetHealth ModifyListener ModifyListenerAttributes
-        ModifyLoadBalancerAttributes ModifyRule ModifyTargetGroup ModifyTargetGroupAttributes RegisterTargets
-        RemoveListenerCertificates RemoveTags SetIpAddressType SetRulePriorities SetSecurityGroups SetSubnets
+        DescribeTargetGroups DescribeTargetHealth DescribeTrustStoreAssociations DescribeTrustStoreRevocations
+        DescribeTrustStores GetResourcePolicy GetTrustStoreCaCertificatesBundle GetTrustStoreRevocationContent ModifyListener ModifyListenerAttributes
+        ModifyCapacityReservation ModifyLoadBalancerAttributes ModifyRule ModifyTargetGroup ModifyTargetGroupAttributes ModifyTrustStore RegisterTargets
+        RemoveListenerCertificates RemoveTags RemoveTrustStoreRevocations SetIpAddressType SetRulePriorities SetSecurityGroups SetSubnets
         """),
     "ec2": ("ec2/2016-11-15", """
-        AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress
+        AllocateAddress AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress
         CreateInternetGateway CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags CreateVpc
         DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteTags DeleteVpc
-        DescribeAvailabilityZones DescribeInstances DescribeInternetGateways DescribeNetworkInterfaces
+        DescribeAddresses DescribeAvailabilityZones DescribeInstances DescribeInternetGateways DescribeNetworkInterfaces
         DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeTags
-        DescribeVpcs DetachInternetGateway DisassociateRouteTable ModifySubnetAttribute RevokeSecurityGroupEgress
+        DescribeVpcs DetachInternetGateway DisassociateRouteTable ModifySubnetAttribute ReleaseAddress RevokeSecurityGroupEgress
         RevokeSecurityGroupIngress RunInstances TerminateInstances
         """),
     "resourcegroupstaggingapi": ("resourcegroupstaggingapi/2017-01-26", "GetResources"),

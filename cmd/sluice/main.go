@@ -10,11 +10,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	_ "golang.org/x/crypto/x509roots/fallback" // the image has no certificates of its own
 )
 
 // version is set by the linker.
@@ -27,6 +29,8 @@ func main() {
 	switch {
 	case errors.Is(err, errRefused): // that has been printed in full
 		os.Exit(1)
+	case errors.Is(err, errChanges):
+		os.Exit(2)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "sluice:", err)
 		os.Exit(1)
@@ -41,8 +45,10 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newControllerCommand(), newPlanCommand(), newConvertCommand(), newLocalCommand(), newVersionCommand())
+	if strings.HasPrefix(filepath.Base(os.Args[0]), "kubectl-") { // as a plugin of kubectl, by that name on the PATH
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl sluice"}
+	}
+	root.AddCommand(newControllerCommand(), newPlanCommand(), newExplainCommand(), newStatusCommand(), newConvertCommand(), newLocalCommand(), newVersionCommand())
 	return root
 }
 

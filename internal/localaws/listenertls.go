@@ -1,6 +1,7 @@
 package localaws
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -29,11 +30,12 @@ type security struct {
 
 // setProtocol changes a listener's protocol. What belongs to TLS goes with it, and must be given anew to come back.
 func setProtocol(l *listener, p types.ProtocolEnum, policy *string) error {
-	if p == types.ProtocolEnumHttps && policy == nil {
-		return conflicting("An SSL policy must be specified to change the listener's protocol from %s to HTTPS", l.Wire.Protocol)
+	if isSecure(p) && policy == nil {
+		return conflicting("An SSL policy must be specified to change the listener's protocol from %s to %s", l.Wire.Protocol, p)
 	}
 	l.Wire.Protocol = p
 	l.Wire.Certificates, l.Wire.SslPolicy, l.Wire.MutualAuthentication, l.Certificates = nil, nil, nil, nil
+	l.Wire.AlpnPolicy = nil
 	attributes := defaults(listenerAttributesOf(p))
 	for key := range attributes {
 		if have, ok := l.Attributes[key]; ok {
@@ -46,18 +48,18 @@ func setProtocol(l *listener, p types.ProtocolEnum, policy *string) error {
 
 // setSecurity makes a listener as asked for; what is not mentioned stays, or becomes as AWS has it.
 func (x *tx) setSecurity(l *types.Listener, s security) error {
-	switch l.Protocol {
-	case types.ProtocolEnumHttp:
-		return checkPlain(s)
-	case types.ProtocolEnumHttps:
-	case "":
+	kind := listenerBalancer(l)
+	switch {
+	case l.Protocol == "":
 		return invalid("A listener protocol must be specified")
-	default:
-		return wire.Errorf("UnsupportedProtocol", "Listener protocol '%s' is not supported for load balancers of type "+
-			"'application'; it must be one of HTTP, HTTPS", l.Protocol)
+	case !slices.Contains(listenerProtocols[kind], l.Protocol):
+		return wire.Errorf("UnsupportedProtocol", "Listener protocol '%s' is not supported for load balancers of type '%s'; it must "+
+			"be one of %s", l.Protocol, kind, joined(listenerProtocols[kind]))
+	case !isSecure(l.Protocol):
+		return checkPlain(l.Protocol, s)
 	}
-	if len(s.alpn) > 0 {
-		return conflicting("An ALPN policy cannot be specified for HTTPS listeners")
+	if err := setALPN(l, s.alpn); err != nil {
+		return err
 	}
 	switch {
 	case len(s.certificates) > 1:
@@ -69,34 +71,86 @@ func (x *tx) setSecurity(l *types.Listener, s security) error {
 		}
 		l.Certificates = []types.Certificate{{CertificateArn: s.certificates[0].CertificateArn}}
 	case len(l.Certificates) == 0:
-		return invalid("A certificate must be specified for HTTPS listeners")
+		return invalid("A certificate must be specified for %s listeners", l.Protocol)
 	}
 	if s.policy != nil {
-		if err := checkPolicy(*s.policy, types.LoadBalancerTypeEnumApplication); err != nil {
+		if err := checkPolicy(*s.policy, kind); err != nil {
 			return err
 		}
 		l.SslPolicy = s.policy
 	} else if l.SslPolicy == nil {
 		l.SslPolicy = ptr(usualPolicy)
 	}
-	if s.mutual != nil && val(s.mutual.Mode) != "off" {
-		return notServed("Mutual authentication")
+	return x.setMutual(l, s.mutual)
+}
+
+// The modes of mutual authentication.
+const (
+	mutualOff         = "off"
+	mutualPassthrough = "passthrough"
+	mutualVerify      = "verify"
+)
+
+// setMutual says how a listener asks clients for certificates. Without a word of it, it stays as it is.
+func (x *tx) setMutual(l *types.Listener, m *types.MutualAuthenticationAttributes) error {
+	if listenerBalancer(l) == types.LoadBalancerTypeEnumNetwork {
+		if m != nil && val(m.Mode) != mutualOff {
+			return conflicting("Mutual authentication cannot be specified for %s listeners", l.Protocol)
+		}
+		return nil
 	}
-	l.MutualAuthentication = &types.MutualAuthenticationAttributes{Mode: ptr("off")}
+	if m == nil {
+		if l.MutualAuthentication == nil {
+			l.MutualAuthentication = &types.MutualAuthenticationAttributes{Mode: ptr(mutualOff)}
+		}
+		return nil
+	}
+	switch mode := val(m.Mode); mode {
+	case mutualOff, mutualPassthrough:
+		if m.TrustStoreArn != nil || m.IgnoreClientCertificateExpiry != nil || m.AdvertiseTrustStoreCaNames == types.AdvertiseTrustStoreCaNamesEnumOn {
+			return invalid("Only the mutual authentication mode 'verify' has a trust store and its settings, not '%s'", mode)
+		}
+		l.MutualAuthentication = &types.MutualAuthenticationAttributes{Mode: &mode}
+		return nil
+	case mutualVerify:
+	default:
+		return invalid("The mutual authentication mode '%s' must be one of off, passthrough, verify", mode)
+	}
+	if m.TrustStoreArn == nil {
+		return invalid("A trust store must be specified for the mutual authentication mode 'verify'")
+	}
+	if _, err := elbRow(x.state.trustStores, trustStoreKind, m.TrustStoreArn); err != nil {
+		return err
+	}
+	others := 0
+	for arn, o := range x.state.listeners.find(func(o listener) bool { return o.balancer() == *l.LoadBalancerArn }) {
+		if arn != val(l.ListenerArn) && o.Wire.MutualAuthentication != nil && *o.Wire.MutualAuthentication.Mode == mutualVerify &&
+			*o.Wire.Port != *l.Port {
+			others++
+		}
+	}
+	if limit := x.quota["sluice/verifying-listeners-per-load-balancer"]; others >= limit {
+		return conflicting("The maximum number of listeners with mutual authentication mode 'verify' per load balancer has been reached: %d", limit)
+	}
+	l.MutualAuthentication = &types.MutualAuthenticationAttributes{
+		Mode: m.Mode, TrustStoreArn: m.TrustStoreArn, IgnoreClientCertificateExpiry: ptr(val(m.IgnoreClientCertificateExpiry)),
+		AdvertiseTrustStoreCaNames:  cmp.Or(m.AdvertiseTrustStoreCaNames, types.AdvertiseTrustStoreCaNamesEnumOff),
+		TrustStoreAssociationStatus: types.TrustStoreAssociationStatusEnumActive,
+	}
 	return nil
 }
 
-// checkPlain refuses on an HTTP listener what only encrypted ones have.
-func checkPlain(s security) error {
+// checkPlain refuses on a listener that is not encrypted what only encrypted ones have.
+func checkPlain(p types.ProtocolEnum, s security) error {
 	switch {
 	case len(s.certificates) > 0:
-		return conflicting("Certificates cannot be specified for HTTP listeners")
+		return conflicting("Certificates cannot be specified for %s listeners", p)
 	case s.policy != nil:
-		return conflicting("An SSL policy cannot be specified for HTTP listeners")
+		return conflicting("An SSL policy cannot be specified for %s listeners", p)
 	case len(s.alpn) > 0:
-		return conflicting("An ALPN policy cannot be specified for HTTP listeners")
-	case s.mutual != nil && val(s.mutual.Mode) != "off":
-		return conflicting("Mutual authentication cannot be specified for HTTP listeners")
+		return conflicting("An ALPN policy cannot be specified for %s listeners", p)
+	case s.mutual != nil && val(s.mutual.Mode) != mutualOff:
+		return conflicting("Mutual authentication cannot be specified for %s listeners", p)
 	}
 	return nil
 }

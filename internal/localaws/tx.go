@@ -15,6 +15,7 @@ type state struct {
 	listeners     *table[listener]
 	rules         *table[rule]
 	targetGroups  *table[targetGroup]
+	trustStores   *table[trustStore]
 
 	vpcs             *table[vpc]
 	subnets          *table[subnet]
@@ -23,6 +24,7 @@ type state struct {
 	securityGroups   *table[securityGroup]
 	instances        *table[instance]
 	interfaces       *table[networkInterface]
+	elasticIPs       *table[elasticIP]
 
 	certificates       *table[certificate]
 	serverCertificates *table[serverCertificate]
@@ -59,6 +61,7 @@ func newState() *state {
 	s.listeners = newTable[listener](s, "listener")
 	s.rules = newTable[rule](s, "rule")
 	s.targetGroups = newTable[targetGroup](s, "targetgroup")
+	s.trustStores = newTable[trustStore](s, "truststore")
 	s.vpcs = newTable[vpc](s, "vpc")
 	s.subnets = newTable[subnet](s, "subnet")
 	s.routeTables = newTable[routeTable](s, "routetable")
@@ -66,6 +69,7 @@ func newState() *state {
 	s.securityGroups = newTable[securityGroup](s, "securitygroup")
 	s.instances = newTable[instance](s, "instance")
 	s.interfaces = newTable[networkInterface](s, "networkinterface")
+	s.elasticIPs = newTable[elasticIP](s, "elasticip")
 	s.certificates = newTable[certificate](s, "certificate")
 	s.serverCertificates = newTable[serverCertificate](s, "servercertificate")
 	s.webACLs = newTable[webACL](s, "webacl")
@@ -224,6 +228,7 @@ type tx struct {
 	*Server
 	state  *state // the server's, or for a stale read what that was
 	now    time.Time
+	host   string // by which the caller knows this server
 	undo   []func()
 	writes []write
 }
@@ -239,7 +244,7 @@ func (x *tx) rollback() {
 func (x *tx) updatesPlane() bool {
 	return slices.ContainsFunc(x.writes, func(w write) bool {
 		switch w.kind {
-		case "loadbalancer", "listener", "rule", "targetgroup", "instance", "certificate", "servercertificate":
+		case "loadbalancer", "listener", "rule", "targetgroup", "instance", "certificate", "servercertificate", "truststore":
 			return true
 		}
 		return false

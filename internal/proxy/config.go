@@ -21,8 +21,9 @@ type (
 // Config is the whole wanted state of the data plane. Applying the same value twice changes nothing;
 // what an earlier value had and this one has not is stopped: listeners close, targets drain.
 type Config struct {
-	LoadBalancers []LoadBalancer
-	TargetGroups  []TargetGroup
+	LoadBalancers        []LoadBalancer
+	NetworkLoadBalancers []NetworkLoadBalancer
+	TargetGroups         []TargetGroup
 }
 
 // LoadBalancer is one Application Load Balancer: its listeners share an address of their own.
@@ -89,8 +90,9 @@ type TLS struct {
 	// Certificates are the others, chosen by the name a client asks for (SNI). Of several for a name the best is taken:
 	// ECDSA before RSA, SHA before MD5, long keys, long validity (ELB "SSL certificates").
 	Certificates []tls.Certificate
-	Policy       string // a name such as ELBSecurityPolicy-TLS13-1-2-2021-06; empty means ELBSecurityPolicy-2016-08, as for the API
-	HTTP2        bool   // routing.http2.enabled of the load balancer, true by default there
+	Policy       string     // a name such as ELBSecurityPolicy-TLS13-1-2-2021-06; empty means ELBSecurityPolicy-2016-08, as for the API
+	HTTP2        bool       // routing.http2.enabled of the load balancer, true by default there
+	Mutual       *MutualTLS // nil asks clients for no certificate
 }
 
 // ListenerAttributes are the listener attributes that change headers
@@ -99,6 +101,7 @@ type ListenerAttributes struct {
 	// Names of request headers, where they are not to be the usual ones:
 	// routing.http.request.x_amzn_tls_version.header_name and …tls_cipher_suite.header_name.
 	TLSVersionHeader, TLSCipherSuiteHeader string
+	ClientCert                             ClientCertHeaders
 	// Values that answers get whatever the target says; empty means as the target says. Each is
 	// routing.http.response.NAME.header_value, with the header's name in lower case and underscores.
 	StrictTransportSecurity       string
@@ -144,8 +147,10 @@ type Condition struct {
 // KeyValue is one query-string value; an empty Key means any key.
 type KeyValue struct{ Key, Value string }
 
-// Action is exactly one of its fields.
+// Action is exactly one of Forward, Redirect and FixedResponse, for those whom one of the others lets through, if any.
 type Action struct {
+	Authenticate  *Authenticate
+	ValidateJWT   *ValidateJWT
 	Forward       *Forward
 	Redirect      *Redirect
 	FixedResponse *FixedResponse
@@ -182,7 +187,8 @@ type FixedResponse struct {
 // TargetGroup is a set of targets with one health check. It is checked only while some load balancer refers to it.
 type TargetGroup struct {
 	ID                  TargetGroupID
-	Protocol            string // HTTP or HTTPS
+	Protocol            string // HTTP or HTTPS, or a NetworkProtocol
+	Network             NetworkGroup
 	ProtocolVersion     ProtocolVersion
 	DeregistrationDelay time.Duration // deregistration_delay.timeout_seconds
 	Algorithm           string        // load_balancing.algorithm.type: round_robin (also when empty), least_outstanding_requests, weighted_random
@@ -223,7 +229,7 @@ const (
 // HealthCheck is how targets are probed (ELB "Health checks for your target groups").
 type HealthCheck struct {
 	Disabled           bool
-	Protocol           string // HTTP or HTTPS
+	Protocol           string // HTTP or HTTPS, or TCP
 	Port               uint16 // 0 means the target's own port (traffic-port)
 	Path               string
 	Interval           time.Duration
@@ -238,6 +244,9 @@ type Target struct {
 	ID      string // i-… or an address
 	Port    uint16
 	Address netip.Addr // where to connect
+	Zone    string     // for Network Load Balancers; "" and "all" are every zone
+	// QUICServer is its server id in the connection ids of QUIC, as bytes.
+	QUICServer string
 }
 
 // TargetKey identifies a target within its group.
