@@ -41,6 +41,7 @@ type controllerFlags struct {
 	attempts       int
 	tags           map[string]string
 	external       []string
+	throttles      []string
 	target         string
 	scheme         string
 	tolerant       bool
@@ -128,6 +129,9 @@ func (f controllerFlags) check() error {
 			return fmt.Errorf("tag %q is in both --default-tags and --external-managed-tags", key)
 		}
 	}
+	if _, err := f.limits(); err != nil {
+		return err
+	}
 	if f.stackWorkers < 1 || f.bindingWorkers < 1 {
 		return errors.New("--ingress-max-concurrent-reconciles and --targetgroupbinding-max-concurrent-reconciles must be at least 1")
 	}
@@ -158,8 +162,12 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	throttles, err := f.limits()
+	if err != nil {
+		return err
+	}
 	engine, err := aws.New(aws.Options{
-		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external,
+		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external, Throttles: throttles,
 		Checkpoints: control.NewCheckpoints(m.GetClient(), m.GetAPIReader(), f.ownNamespace()),
 	})
 	if err != nil {
@@ -255,6 +263,19 @@ func (f controllerFlags) connection() (*rest.Config, string, error) {
 		namespace = "kube-system"
 	}
 	return kube, namespace, nil
+}
+
+// limits are those of --aws-api-throttle.
+func (f controllerFlags) limits() ([]aws.Throttle, error) {
+	var limits []aws.Throttle
+	for _, text := range f.throttles {
+		limit, err := aws.ParseThrottle(text)
+		if err != nil {
+			return nil, fmt.Errorf("--aws-api-throttle has %w", err)
+		}
+		limits = append(limits, limit)
+	}
+	return limits, nil
 }
 
 // ownNamespace is where the controller keeps what is its own: the pod's namespace.
