@@ -119,7 +119,7 @@ func (s *Server) networkTerminator(b *NetworkLoadBalancer, l *NetworkListener) (
 			return before.tls, nil
 		}
 	}
-	t, err := newTerminator(&section, nil)
+	t, err := newTerminator(&section, nil, s.clock)
 	t.config.NextProtos = l.ALPN.protocols()
 	return t, err
 }
