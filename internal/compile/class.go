@@ -191,3 +191,8 @@ func ipv6(cidr string) bool {
 	prefix, err := netip.ParsePrefix(cidr)
 	return err == nil && prefix.Addr().Is6()
 }
+
+// Ours says whether an Ingress is of a class that is served, whatever else there is to say about it.
+func Ours(objects *kube.Objects, options Options, ingress *networkingv1.Ingress) bool {
+	return classOwner(objects, options, ingress).ours
+}

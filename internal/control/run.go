@@ -54,6 +54,7 @@ func (c *Controller) Start(ctx context.Context) error {
 	})
 	if ok {
 		c.loaded.Store(true)
+		close(c.known)
 		if err := c.enqueueAll(ctx); err != nil {
 			return err
 		}

@@ -21,6 +21,8 @@ import (
 const (
 	// goneAgain is when to look again whether bindings are gone; their going is an event, so this is for safety.
 	goneAgain = 5 * time.Second
+	// namesGoneAgain is when to look again whether names that point at a load balancer are gone.
+	namesGoneAgain = time.Second
 	// bindingsAtOnce is how many bindings of a stack are written at a time.
 	bindingsAtOnce = 4
 )
@@ -127,22 +129,30 @@ func (c *Controller) deploy(ctx context.Context, objects *picture, compiled comp
 		p.end = outcome{status: plan.Blocked, after: spread(blockedRetry)}
 		return p
 	}
+	steps, held := c.namesFirst(steps, c.options.Engine.Observe(compiled.ID))
 	if !steps.Empty() {
 		p.result = c.options.Engine.Apply(ctx, steps)
+	}
+	if c.names != nil && !steps.Empty() {
+		c.names.mark(compiled.Members...) // what they point at may have changed
 	}
 	status, _ := p.result.Status()
 	have := objects.bindings[compiled.ID]
 	observed := c.options.Engine.Observe(compiled.ID)
 	at := siteOf(c.options.VPCID, compiled.Stack, observed)
 	bindings := bindingSteps(have, wantedBindings(compiled.Stack, observed.TargetGroups, have, at))
-	if status != plan.Done {
+	if status != plan.Done || held {
 		bindings = withoutDeletes(bindings)
 	}
 	if len(bindings) > 0 && ctx.Err() == nil {
 		made := plan.Run(ctx, plan.Plan{Stack: compiled.ID, Steps: bindings}, bindingPerformer{c.client, c.live}, bindingsAtOnce)
 		p.result.Steps = append(p.result.Steps, made.Steps...)
 	}
-	return p.ended()
+	p = p.ended()
+	if held && p.end.status == plan.Done {
+		p.end = outcome{status: plan.Later, after: namesGoneAgain}
+	}
+	return p
 }
 
 // withoutDeletes leaves deletions out. They come last, so no step that stays needs one.

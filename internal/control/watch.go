@@ -46,7 +46,11 @@ func (e change[T]) matters(same func(a, b T) bool) bool {
 
 // handle calls on for every event about objects of a kind.
 func handle[T client.Object](ctx context.Context, c *Controller, kind T, on func(context.Context, change[T])) error {
-	informer, err := c.cache.GetInformer(ctx, kind, cache.BlockUntilSynced(false)) // all are filled at the same time
+	return handleIn(ctx, c.cache, kind, on)
+}
+
+func handleIn[T client.Object](ctx context.Context, in cache.Cache, kind T, on func(context.Context, change[T])) error {
+	informer, err := in.GetInformer(ctx, kind, cache.BlockUntilSynced(false)) // all are filled at the same time
 	if err != nil {
 		return fmt.Errorf("control: watch %T: %w", kind, err)
 	}

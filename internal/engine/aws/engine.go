@@ -274,7 +274,7 @@ func (e *Engine) Observe(stack lb.StackID) lb.Observed {
 	for _, b := range v.LoadBalancers {
 		_, id, _ := b.Tags.owner(e.options.Cluster)
 		o := lb.ObservedLoadBalancer{
-			ID: id, DNSName: b.DNSName, ZoneID: b.ZoneID,
+			ID: id, Name: b.Name, DNSName: b.DNSName, ZoneID: b.ZoneID, IPAddressType: b.IPAddressType,
 			Active: b.State == "active" || b.State == "active_impaired",
 		}
 		i, twice := seen[id]
@@ -283,7 +283,10 @@ func (e *Engine) Observe(stack lb.StackID) lb.Observed {
 			seen[id] = len(observed.LoadBalancers)
 			observed.LoadBalancers = append(observed.LoadBalancers, o)
 		case chosen.names[id] == b.Name:
-			observed.LoadBalancers[i] = o // the other one is about to go
+			observed.Leaving = append(observed.Leaving, observed.LoadBalancers[i])
+			observed.LoadBalancers[i] = o
+		default:
+			observed.Leaving = append(observed.Leaving, o)
 		}
 		if b.Type == lb.Network && len(b.SecurityGroups) == 0 {
 			observed.Unsecured, observed.Surroundings = true, e.network.surroundings(b.Subnets, b.Scheme)
