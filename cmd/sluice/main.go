@@ -43,7 +43,7 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newControllerCommand(), newPlanCommand(), newConvertCommand(), newLocalCommand(), newVersionCommand())
+	root.AddCommand(newControllerCommand(), newPlanCommand(), newConvertCommand(), newDNSCommand(), newLocalCommand(), newVersionCommand())
 	return root
 }
 

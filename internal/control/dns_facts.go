@@ -114,7 +114,7 @@ func (n *Names) withdrawn(address string) bool {
 	}
 	n.mu.Unlock()
 	over := now.Sub(since) >= withdrawMost
-	if len(names) == 0 || over {
+	if len(names) == 0 && n.ready.Load() || over {
 		if over && len(names) > 0 {
 			n.log.Warn("a load balancer is deleted although names still point at it", "loadBalancer", address, "names", names)
 		}
