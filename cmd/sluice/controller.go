@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -25,8 +26,10 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
+	externaldnsapi "github.com/sluicehq/sluice/api/externaldns/v1alpha1"
 	"github.com/sluicehq/sluice/internal/compile"
 	"github.com/sluicehq/sluice/internal/control"
+	"github.com/sluicehq/sluice/internal/dns"
 	"github.com/sluicehq/sluice/internal/engine/aws"
 	"github.com/sluicehq/sluice/internal/lb"
 )
@@ -60,6 +63,8 @@ type controllerFlags struct {
 	elect         bool
 	electionID    string
 	electionSpace string
+
+	dns dnsFlags
 
 	stackWorkers   int
 	bindingWorkers int
@@ -173,7 +178,12 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	names, err := f.names(ctx, m, config, logger)
+	if err != nil {
+		return err
+	}
 	loop, err := control.New(m, control.Options{
+		Names:   names,
 		Compile: f.compileOptions(),
 		Engine:  engine, Targets: engine, Networking: engine, Mirror: engine,
 		VPCID: vpc, Namespace: f.namespace,
@@ -223,6 +233,21 @@ func (f controllerFlags) access() awsAccess {
 	}
 }
 
+// names makes the loop over DNS names, where some source of names is given.
+func (f controllerFlags) names(ctx context.Context, m manager.Manager, config awssdk.Config, logger *slog.Logger) (*control.Names, error) {
+	if len(f.dns.sources) == 0 {
+		return nil, nil
+	}
+	flags := f.dns
+	flags.owner, flags.policy = cmp.Or(flags.owner, f.cluster), cmp.Or(flags.policy, string(dns.Sync))
+	options, err := flags.names(ctx, &config, logger)
+	if err != nil {
+		return nil, err
+	}
+	options.Registry = crmetrics.Registry
+	return control.NewNames(m, options)
+}
+
 // manager connects to the cluster.
 func (f controllerFlags) manager(logger *slog.Logger) (manager.Manager, error) {
 	kube, namespace, err := f.connection()
@@ -230,7 +255,7 @@ func (f controllerFlags) manager(logger *slog.Logger) (manager.Manager, error) {
 		return nil, err
 	}
 	scheme := apiruntime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), elbv2api.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), elbv2api.AddToScheme(scheme), externaldnsapi.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
 	cache := control.CacheOptions(f.namespace)

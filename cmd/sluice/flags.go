@@ -14,6 +14,7 @@ func (f *controllerFlags) groups() flagGroups {
 	f.clusterFlags(&groups)
 	f.balancerFlags(&groups)
 	f.targetFlags(&groups)
+	f.dns.add(&groups, false)
 	f.processFlags(&groups)
 	return groups
 }
