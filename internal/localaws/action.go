@@ -14,10 +14,15 @@ func badAction(format string, args ...any) error {
 	return wire.Errorf("InvalidLoadBalancerAction", format, args...)
 }
 
-// normalActions checks the actions of a rule or a listener and returns them as Describe shows them.
-func (x *tx) normalActions(b loadBalancer, actions []types.Action) ([]types.Action, error) {
+// normalActions checks the actions of a rule of a listener with a protocol, and returns them as Describe shows them.
+func (x *tx) normalActions(b loadBalancer, protocol types.ProtocolEnum, actions []types.Action) ([]types.Action, error) {
 	if len(actions) == 0 {
 		return nil, invalid("Actions must be specified")
+	}
+	if b.network() {
+		if err := checkNetworkActions(actions); err != nil {
+			return nil, err
+		}
 	}
 	if len(actions) > 1 {
 		for _, a := range actions {
@@ -40,9 +45,9 @@ func (x *tx) normalActions(b loadBalancer, actions []types.Action) ([]types.Acti
 	var err error
 	switch a.Type {
 	case types.ActionTypeEnumForward:
-		a, err = x.normalForward(b, a)
+		a, err = x.normalForward(b, protocol, a)
 	case types.ActionTypeEnumRedirect:
-		a.RedirectConfig, err = normalRedirect(a.RedirectConfig)
+		a.RedirectConfig, err = normalRedirect(a.RedirectConfig, protocol)
 	default:
 		a.FixedResponseConfig, err = normalFixedResponse(a.FixedResponseConfig)
 	}
@@ -82,7 +87,7 @@ func extraConfig(a types.Action) string {
 	return ""
 }
 
-func (x *tx) normalForward(b loadBalancer, a types.Action) (types.Action, error) {
+func (x *tx) normalForward(b loadBalancer, protocol types.ProtocolEnum, a types.Action) (types.Action, error) {
 	var tuples []types.TargetGroupTuple
 	sticky := &types.TargetGroupStickinessConfig{Enabled: ptr(false)}
 	if a.ForwardConfig != nil {
@@ -102,7 +107,7 @@ func (x *tx) normalForward(b loadBalancer, a types.Action) (types.Action, error)
 	case a.TargetGroupArn != nil && (len(tuples) > 1 || val(tuples[0].TargetGroupArn) != *a.TargetGroupArn):
 		return a, badAction("You must specify either a target group ARN or a ForwardConfig, or the same single target group in both")
 	}
-	if limit := x.quota["target-groups-per-action-on-application-load-balancer"]; len(tuples) > limit {
+	if limit := x.quota["target-groups-per-action-on-"+string(b.Wire.Type)+"-load-balancer"]; len(tuples) > limit {
 		return a, wire.Errorf("TooManyTargetGroups", "The maximum number of target groups per action has been reached: %d", limit)
 	}
 	seen := map[string]bool{}
@@ -116,12 +121,18 @@ func (x *tx) normalForward(b loadBalancer, a types.Action) (types.Action, error)
 			t.Weight = ptr(int32(1))
 		}
 		switch {
+		case protocol != types.ProtocolEnumHttps && slices.Contains([]string{"HTTP2", grpc}, val(g.Wire.ProtocolVersion)):
+			return a, conflicting("Listener protocol '%s' is not supported with a target group with the protocol-version '%s'",
+				protocol, *g.Wire.ProtocolVersion)
 		case seen[g.arn()]:
 			return a, badAction("Target group '%s' was specified more than once", g.arn())
 		case *t.Weight < 0 || *t.Weight > 999:
 			return a, invalid("Weight '%d' must be between 0 and 999", *t.Weight)
 		case val(g.Wire.VpcId) != *b.Wire.VpcId:
 			return a, conflicting("The target group '%s' is not in the same VPC as the load balancer '%s'", g.arn(), b.arn())
+		}
+		if err := checkGroupProtocol(b, protocol, g); err != nil {
+			return a, err
 		}
 		seen[g.arn()] = true
 		for _, other := range x.balancersOf(g.arn()) {
@@ -141,7 +152,7 @@ func (x *tx) normalForward(b loadBalancer, a types.Action) (types.Action, error)
 	return a, nil
 }
 
-func normalRedirect(in *types.RedirectActionConfig) (*types.RedirectActionConfig, error) {
+func normalRedirect(in *types.RedirectActionConfig, from types.ProtocolEnum) (*types.RedirectActionConfig, error) {
 	if in == nil {
 		return nil, badAction("A RedirectConfig must be specified for an action of type 'redirect'")
 	}
@@ -160,6 +171,8 @@ func normalRedirect(in *types.RedirectActionConfig) (*types.RedirectActionConfig
 	switch {
 	case *r.Port != "#{port}" && (err != nil || port < 1 || port > 65535):
 		return nil, badAction("The redirect port '%s' must be between 1 and 65535, or #{port}", *r.Port)
+	case from == types.ProtocolEnumHttps && *r.Protocol == "HTTP":
+		return nil, badAction("A redirect from HTTPS to HTTP is not supported")
 	case !strings.HasPrefix(*r.Path, "/"):
 		return nil, badAction("The redirect path '%s' must start with '/'", *r.Path)
 	case *r.Protocol == "#{protocol}" && *r.Host == "#{host}" && *r.Port == "#{port}" && *r.Path == "/#{path}":

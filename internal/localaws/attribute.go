@@ -53,18 +53,18 @@ var balancerAttributes = map[string]attribute{
 	"routing.http.desync_mitigation_mode":                      {"defensive", oneOf("monitor", "defensive", "strictest"), false},
 	"routing.http.drop_invalid_header_fields.enabled":          {"false", boolean, false},
 	"routing.http.preserve_host_header.enabled":                {"false", boolean, false},
-	"routing.http.x_amzn_tls_version_and_cipher_suite.enabled": {"false", boolean, false}, // there is no TLS to tell of
+	"routing.http.x_amzn_tls_version_and_cipher_suite.enabled": {"false", boolean, false},
 	"routing.http.xff_client_port.enabled":                     {"false", boolean, false},
 	"routing.http.xff_header_processing.mode":                  {"append", oneOf("append", "preserve", "remove"), false},
-	"routing.http2.enabled":                                    {"true", boolean, false},  // HTTP listeners have no HTTP/2 anyway
+	"routing.http2.enabled":                                    {"true", boolean, false},
 	"waf.fail_open.enabled":                                    {"false", boolean, false}, // there is no WAF to fail
 }
 
 // foreignBalancerAttributes exist, for other types of load balancers.
 var foreignBalancerAttributes = []string{"dns_record.client_routing_policy", "secondary_ips.auto_assigned.per_subnet"}
 
-func defaultBalancerAttributes(scheme types.LoadBalancerSchemeEnum) map[string]string {
-	out := defaults(balancerAttributes)
+func defaultBalancerAttributes(table map[string]attribute, scheme types.LoadBalancerSchemeEnum) map[string]string {
+	out := defaults(table)
 	if scheme == types.LoadBalancerSchemeEnumInternal {
 		out["ipv6.deny_all_igw_traffic"] = "true"
 	}
@@ -124,6 +124,27 @@ var listenerAttributes = map[string]attribute{
 	"routing.http.response.content_security_policy.header_value":          {"", anyText, false},
 	"routing.http.response.x_content_type_options.header_value":           {"", anyText, false},
 	"routing.http.response.x_frame_options.header_value":                  {"", anyText, false},
+}
+
+// tlsListenerAttributes are those that an HTTPS listener has besides: names of headers that tell targets of TLS.
+var tlsListenerAttributes = func() map[string]attribute {
+	out := maps.Clone(listenerAttributes)
+	for _, name := range []string{"TLS-Version", "TLS-Cipher-Suite"} {
+		key := strings.ToLower(strings.ReplaceAll(name, "-", "_"))
+		out["routing.http.request.x_amzn_"+key+".header_name"] = attribute{"X-Amzn-" + name, headerName.MatchString, false}
+	}
+	return out
+}()
+
+// listenerAttributesOf are the attributes of listeners with a protocol.
+func listenerAttributesOf(p types.ProtocolEnum) map[string]attribute {
+	switch {
+	case isNetworkProtocol(p):
+		return networkListenerAttributes(p)
+	case p == types.ProtocolEnumHttps:
+		return tlsListenerAttributes
+	}
+	return listenerAttributes
 }
 
 var foreignListenerAttributes = []string{
@@ -203,11 +224,18 @@ func (x *tx) modifyLoadBalancerAttributes(in *elb.ModifyLoadBalancerAttributesIn
 	for _, a := range in.Attributes {
 		changes = append(changes, keyValue{val(a.Key), val(a.Value)})
 	}
-	b.Attributes, err = modifyAttributes("Load balancer", balancerAttributes, foreignBalancerAttributes, b.Attributes, changes)
+	before := b.Attributes
+	b.Attributes, err = modifyAttributes("Load balancer", b.attributesOf(), everyBalancerAttribute, b.Attributes, changes)
 	if err != nil {
 		return nil, err
 	}
+	if err := agreeBalancer(before, b.Attributes); err != nil {
+		return nil, err
+	}
 	x.state.loadBalancers.put(x, b.arn(), b)
+	if err := x.balancerInterfaces(b); err != nil {
+		return nil, subnetFull(err)
+	}
 	return &elb.ModifyLoadBalancerAttributesOutput{Attributes: listed(b.Attributes, balancerAttribute)}, nil
 }
 
@@ -232,11 +260,15 @@ func (x *tx) modifyTargetGroupAttributes(in *elb.ModifyTargetGroupAttributesInpu
 	for _, a := range in.Attributes {
 		changes = append(changes, keyValue{val(a.Key), val(a.Value)})
 	}
-	g.Attributes, err = modifyAttributes("Target group", groupAttributes, foreignGroupAttributes, g.Attributes, changes)
+	g.Attributes, err = modifyAttributes("Target group", g.attributesOf(), everyGroupAttribute, g.Attributes, changes)
 	if err != nil {
 		return nil, err
 	}
-	if err := agree(g.Attributes); err != nil {
+	agrees := agree
+	if g.network() {
+		agrees = agreeNetwork
+	}
+	if err := agrees(g.Attributes); err != nil {
 		return nil, err
 	}
 	x.state.targetGroups.put(x, g.arn(), g)
@@ -279,7 +311,7 @@ func (x *tx) modifyListenerAttributes(in *elb.ModifyListenerAttributesInput) (*e
 	for _, a := range in.Attributes {
 		changes = append(changes, keyValue{val(a.Key), val(a.Value)})
 	}
-	l.Attributes, err = modifyAttributes("Listener", listenerAttributes, foreignListenerAttributes, l.Attributes, changes)
+	l.Attributes, err = modifyAttributes("Listener", listenerAttributesOf(l.Wire.Protocol), everyListenerAttribute, l.Attributes, changes)
 	if err != nil {
 		return nil, err
 	}

@@ -5,9 +5,11 @@
 // the same code; an answered change survives kill -9 and is in force when the answer arrives; a failed call changes
 // nothing. What this version does not do is refused by name, never accepted and dropped.
 //
-// A request passes these files: server.go (HTTP, dispatch, faults), wire (bytes to SDK structs), a handler in the file
-// named after its resource, tx.go (state, undo, commit), plane.go (the data plane's configuration). To add a service:
-// add its model to hack/models.py, its name to registry.go, and a file with its handlers.
+// A request passes these files: server.go (HTTP, dispatch), throttle.go and namedfault.go (whether it may pass, and what
+// goes wrong on demand), wire (bytes to SDK structs), a handler in the file named after its resource, tx.go (state, undo,
+// commit), plane.go (the data plane's configuration), lag.go (what of it is in force yet). profile.go says how slow and how
+// strict all this is. To add a service: add its model to hack/models.py, its name to registry.go, and a file with its
+// handlers.
 //
 // The package knows nothing of Kubernetes or of the controller.
 package localaws

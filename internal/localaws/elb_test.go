@@ -65,7 +65,7 @@ func TestCreateLoadBalancer(t *testing.T) {
 		{"zone twice", elb.CreateLoadBalancerInput{Name: aws.String("a"), Subnets: []string{public[0], localawstest.PrivateSubnets[0]}}, "InvalidConfigurationRequest", "same Availability Zone"},
 		{"no such subnet", elb.CreateLoadBalancerInput{Name: aws.String("a"), Subnets: []string{public[0], "subnet-0123456789abcdef0"}}, "SubnetNotFound", "subnet-0123456789abcdef0"},
 		{"no such group", elb.CreateLoadBalancerInput{Name: aws.String("a"), Subnets: public, SecurityGroups: []string{"sg-0123456789abcdef0"}}, "InvalidSecurityGroup", "sg-0123456789abcdef0"},
-		{"network", elb.CreateLoadBalancerInput{Name: aws.String("a"), Subnets: public, Type: "network"}, "InvalidConfigurationRequest", "not supported by this version"},
+		{"gateway", elb.CreateLoadBalancerInput{Name: aws.String("a"), Subnets: public, Type: "gateway"}, "InvalidConfigurationRequest", "not supported by this version"},
 		{"bad type", elb.CreateLoadBalancerInput{Name: aws.String("a"), Subnets: public, Type: "classic"}, "ValidationError", "enum value set"},
 		{"dualstack", elb.CreateLoadBalancerInput{Name: aws.String("a"), Subnets: public, IpAddressType: "dualstack"}, "InvalidSubnet", "IPv6"},
 		{"tag twice", elb.CreateLoadBalancerInput{Name: aws.String("a"), Subnets: public, Tags: []types.Tag{{Key: aws.String("k")}, {Key: aws.String("k")}}}, "DuplicateTagKeys", "k"},
@@ -141,7 +141,7 @@ func TestListeners(t *testing.T) {
 		"no certificate": {elb.CreateListenerInput{Port: aws.Int32(443), Protocol: "HTTPS", DefaultActions: notFound()}, "ValidationError", "certificate"},
 		"https": {elb.CreateListenerInput{Port: aws.Int32(443), Protocol: "HTTPS", DefaultActions: notFound(), Certificates: []types.Certificate{{
 			CertificateArn: aws.String("arn:aws:acm:ap-northeast-1:123456789012:certificate/x"),
-		}}}, "UnsupportedProtocol", "this version"},
+		}}}, "CertificateNotFound", "certificate/x"},
 		"tcp":        {elb.CreateListenerInput{Port: aws.Int32(81), Protocol: "TCP", DefaultActions: notFound()}, "UnsupportedProtocol", "TCP"},
 		"no port":    {elb.CreateListenerInput{Protocol: "HTTP", DefaultActions: notFound()}, "ValidationError", "port"},
 		"no group":   {elb.CreateListenerInput{Port: aws.Int32(81), Protocol: "HTTP", DefaultActions: forward("arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:targetgroup/x/0123456789abcdef")}, "TargetGroupNotFound", ""},
@@ -250,7 +250,13 @@ func TestRuleValidation(t *testing.T) {
 		"bad source":          {[]types.RuleCondition{{Field: aws.String("source-ip"), SourceIpConfig: &types.SourceIpConditionConfig{Values: []string{"10.0.0.1"}}}}, forward(g), "ValidationError", "10.0.0.1"},
 		"host as header":      {[]types.RuleCondition{{Field: aws.String("http-header"), HttpHeaderConfig: &types.HttpHeaderConditionConfig{HttpHeaderName: aws.String("Host"), Values: []string{"a"}}}}, forward(g), "ValidationError", "Host"},
 		"query without value": {[]types.RuleCondition{{Field: aws.String("query-string"), QueryStringConfig: &types.QueryStringConditionConfig{Values: []types.QueryStringKeyValuePair{{Key: aws.String("a")}}}}}, forward(g), "ValidationError", "query-string"},
-		"regex":               {[]types.RuleCondition{{Field: aws.String("path-pattern"), PathPatternConfig: &types.PathPatternConditionConfig{RegexValues: []string{"^/a"}}}}, forward(g), "InvalidConfigurationRequest", "RegexValues"},
+		"regex":               {pathRegex("^/(a"), forward(g), "ValidationError", "^/(a"},
+		"look-ahead":          {pathRegex("^/(?!a)"), forward(g), "ValidationError", "regular expression"},
+		"property class":      {pathRegex(`\p{Greek}`), forward(g), "ValidationError", "not supported"},
+		"long regex":          {pathRegex(strings.Repeat("a", 129)), forward(g), "ValidationError", "128"},
+		"six regexes":         {pathRegex("1", "2", "3", "4", "5", "6"), forward(g), "ValidationError", "5"},
+		"values and regexes":  {[]types.RuleCondition{{Field: aws.String("path-pattern"), Values: []string{"/a"}, RegexValues: []string{"/b"}}}, forward(g), "ValidationError", "not both"},
+		"regex for a query":   {[]types.RuleCondition{{Field: aws.String("query-string"), RegexValues: []string{"a"}}}, forward(g), "ValidationError", "query-string"},
 		"sign-in":             {path("/"), append([]types.Action{{Type: "authenticate-cognito"}}, forward(g)...), "InvalidLoadBalancerAction", "HTTPS"},
 		"two actions":         {path("/"), append(forward(g), forward(g)...), "InvalidLoadBalancerAction", "only one"},
 		"no target group":     {path("/"), []types.Action{{Type: "forward"}}, "InvalidLoadBalancerAction", "target group"},
@@ -334,7 +340,7 @@ func TestTargetGroups(t *testing.T) {
 		"no vpc":          {func(in *elb.CreateTargetGroupInput) { in.VpcId = nil }, "ValidationError", "VPC"},
 		"unknown vpc":     {func(in *elb.CreateTargetGroupInput) { in.VpcId = aws.String("vpc-0123456789abcdef0") }, "ValidationError", "vpc-0123456789abcdef0"},
 		"no protocol":     {func(in *elb.CreateTargetGroupInput) { in.Protocol = "" }, "ValidationError", "protocol"},
-		"tcp":             {func(in *elb.CreateTargetGroupInput) { in.Protocol = "TCP" }, "InvalidConfigurationRequest", "TCP"},
+		"geneve":          {func(in *elb.CreateTargetGroupInput) { in.Protocol = "GENEVE" }, "InvalidConfigurationRequest", "GENEVE"},
 		"lambda":          {func(in *elb.CreateTargetGroupInput) { in.TargetType = "lambda" }, "InvalidConfigurationRequest", "lambda"},
 		"timeout":         {func(in *elb.CreateTargetGroupInput) { in.HealthCheckTimeoutSeconds = aws.Int32(31) }, "ValidationError", "interval"},
 		"matcher":         {func(in *elb.CreateTargetGroupInput) { in.Matcher = &types.Matcher{HttpCode: aws.String("200-500")} }, "ValidationError", "200-499"},
@@ -358,7 +364,7 @@ func TestTargetGroups(t *testing.T) {
 }
 
 func TestTargets(t *testing.T) {
-	c := start(t, localawstest.WithOptions(func(o *localaws.Options) { o.StrictTargets = true }))
+	c := start(t, localawstest.WithOptions(func(o *localaws.Options) { o.Profile.StrictTargets = true }))
 	ctx := t.Context()
 	g := c.group(t, "ips")
 	instances := c.group(t, "instances", func(in *elb.CreateTargetGroupInput) { in.TargetType = "instance" })

@@ -1,10 +1,11 @@
 package localaws
 
 import (
-	"maps"
+	"context"
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sluicehq/sluice/internal/localaws/wire"
 )
@@ -20,6 +21,7 @@ type Call struct {
 type Fault struct {
 	After bool // the call takes effect first; a call that fails by itself keeps its own answer
 	Error *wire.Error
+	Hang  time.Duration // how long the caller waits for that at most
 }
 
 // Throttled is AWS's answer to too many requests, in the words of the operation's service.
@@ -60,33 +62,31 @@ func Nth(n int, f Fault) func(Call) *Fault {
 	}
 }
 
-// Calls returns how often each operation was called since the start or the last reset, failed calls included.
-func (s *Server) Calls() map[string]int {
+// decide counts a call and says what goes wrong with it: what a function given to Fail wants, or else what the faults do.
+func (s *Server) decide(c Call) *Fault {
 	s.monitor.Lock()
 	defer s.monitor.Unlock()
-	return maps.Clone(s.calls)
-}
-
-// ResetCalls sets all counts to zero.
-func (s *Server) ResetCalls() {
-	s.monitor.Lock()
-	defer s.monitor.Unlock()
-	clear(s.calls)
-}
-
-// observe counts a call and decides its fault.
-func (s *Server) observe(c Call) *Fault {
-	s.monitor.Lock()
-	defer s.monitor.Unlock()
-	s.calls[c.Operation]++
-	if s.hook == nil {
-		return nil
+	s.calls.counts[c.Operation]++
+	if s.hook != nil {
+		if f := s.hook(c); f != nil {
+			return f
+		}
 	}
-	return s.hook(c)
+	return s.faults.strike(c)
 }
 
-// strike returns the fault's error, or drops the connection.
-func (f *Fault) strike() error {
+// strike returns the fault's error, or drops the connection; after a while, or when the caller goes or the server stops.
+func (s *Server) strike(ctx context.Context, f *Fault) error {
+	if f.Hang > 0 {
+		over := make(chan struct{})
+		stop := s.options.AfterFunc(f.Hang, func() { close(over) })
+		defer stop()
+		select {
+		case <-over:
+		case <-ctx.Done():
+		case <-s.closing:
+		}
+	}
 	if f.Error == nil {
 		panic(http.ErrAbortHandler)
 	}

@@ -34,13 +34,12 @@ type Options struct {
 	DataPlane   DataPlane    // internal/proxy when nil
 	AddressPool netip.Prefix // load balancers get their addresses from here; 127.64.0.0/16 when zero
 
-	ProvisioningDelay time.Duration // how long a load balancer stays in the state provisioning
-	ChangeDelay       time.Duration // how long a change of a hosted zone is PENDING; its records answer at once
-	StrictTargets     bool          // refuse ip targets that AWS refuses: loopback, public, outside the VPC without a zone
-	Quotas            map[string]int
+	Profile Profile // how true to AWS's tempo it begins; SetProfile changes it
+	Quotas  map[string]int
 
-	Now    func() time.Time // time.Now when nil
-	Random io.Reader        // where identifiers come from; crypto/rand when nil
+	Now       func() time.Time                                   // time.Now when nil
+	AfterFunc func(d time.Duration, f func()) (stop func() bool) // time.AfterFunc when nil
+	Random    io.Reader                                          // where identifiers come from; crypto/rand when nil
 }
 
 // The values of options that are not given.
@@ -66,15 +65,17 @@ var quotas = map[string]int{
 	"condition-wildcards-per-alb-rule":                        6,
 	"target-groups-per-application-load-balancer":             100,
 	"target-groups-per-action-on-application-load-balancer":   5,
-	"target-groups-per-action-on-network-load-balancer":       1,
+	"target-groups-per-action-on-network-load-balancer":       5,
 	"targets-per-application-load-balancer":                   1000,
 	"targets-per-network-load-balancer":                       3000,
 	"targets-per-availability-zone-per-network-load-balancer": 500,
 	"targets-per-availability-zone-per-gateway-load-balancer": 300,
+	"sluice/certificates-per-application-load-balancer":       25,
 	"sluice/targets-per-target-group":                         1000,
 	"sluice/security-groups-per-network-interface":            5,
 	"sluice/rules-per-security-group":                         60,
 	"sluice/security-groups":                                  2500,
+	"sluice/elastic-ips":                                      5,
 	"sluice/tags-per-resource":                                50,
 	"sluice/certificates":                                     2500,
 	"sluice/names-per-certificate":                            10,

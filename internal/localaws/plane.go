@@ -2,6 +2,7 @@ package localaws
 
 import (
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
@@ -29,9 +29,9 @@ func (s *Server) startPlane() error {
 		if err != nil {
 			return err
 		}
-		s.plane = proxy.New(proxy.Options{Logger: s.log, CookieSecret: secret})
+		s.plane = proxy.New(proxy.Options{Logger: s.log, CookieSecret: secret, Dial: s.dialTarget})
 	}
-	err := s.plane.Apply(s.planeConfig())
+	err := s.plane.Apply(s.delay(s.planeConfig()))
 	for text := range s.note(err) {
 		s.log.Error("a load balancer does not serve", "error", text)
 	}
@@ -51,7 +51,7 @@ func (s *Server) updatePlane(x *tx) error {
 
 func (s *Server) applyPlane() error {
 	before := s.troubles
-	err := s.plane.Apply(s.planeConfig())
+	err := s.plane.Apply(s.delay(s.planeConfig()))
 	for text := range s.note(err) {
 		if !before[text] {
 			return err
@@ -93,14 +93,23 @@ func (s *Server) planeConfig() proxy.Config {
 		listeners[l.balancer()] = append(listeners[l.balancer()], l)
 	}
 	for arn, b := range s.state.loadBalancers.all() {
-		c.LoadBalancers = append(c.LoadBalancers, planeBalancer(b, listeners[arn], rules))
+		if b.network() {
+			c.NetworkLoadBalancers = append(c.NetworkLoadBalancers, s.planeNetworkBalancer(b, listeners[arn]))
+			continue
+		}
+		c.LoadBalancers = append(c.LoadBalancers, s.planeBalancer(b, listeners[arn], rules))
 	}
 	for _, arn := range s.state.targetGroups.order {
 		e := s.state.targetGroups.rows[arn]
+		if e.Value.Wire.TargetType == types.TargetTypeEnumAlb {
+			c.TargetGroups = append(c.TargetGroups, s.planeGroup(e.Value)) // it depends on another row
+			continue
+		}
 		c.TargetGroups = append(c.TargetGroups, s.planeGroups.get(arn, e.version, func() proxy.TargetGroup { return s.planeGroup(e.Value) }))
 	}
 	s.planeRules.keep(s.state.rules.has)
 	s.planeGroups.keep(s.state.targetGroups.has)
+	s.planeCertificates.keep(func(id string) bool { return s.state.certificates.has(id) || s.state.serverCertificates.has(id) })
 	return c
 }
 
@@ -135,7 +144,7 @@ func (t translations[T]) keep(exists func(string) bool) {
 	maps.DeleteFunc(t, func(id string, _ translation[T]) bool { return !exists(id) })
 }
 
-func planeBalancer(b loadBalancer, listeners []listener, rules map[string][]planeRuleAt) proxy.LoadBalancer {
+func (s *Server) planeBalancer(b loadBalancer, listeners []listener, rules map[string][]planeRuleAt) proxy.LoadBalancer {
 	out := proxy.LoadBalancer{
 		ID: proxy.LoadBalancerID(b.arn()), DNSName: *b.Wire.DNSName, Address: b.Address,
 		IdleTimeout:     seconds(b.Attributes["idle_timeout.timeout_seconds"]),
@@ -158,7 +167,7 @@ func planeBalancer(b loadBalancer, listeners []listener, rules map[string][]plan
 		arn := *l.Wire.ListenerArn
 		p := proxy.Listener{
 			ID: proxy.ListenerID(arn), Port: uint16(*l.Wire.Port), Default: planeAction(l.Wire.DefaultActions),
-			Attributes: planeHeaders(l.Attributes),
+			Attributes: planeHeaders(l.Attributes), TLS: s.planeTLS(l, b.Attributes["routing.http2.enabled"] == "true"),
 		}
 		tried := rules[arn]
 		slices.SortFunc(tried, func(a, b planeRuleAt) int { return int(a.priority) - int(b.priority) })
@@ -171,10 +180,44 @@ func planeBalancer(b loadBalancer, listeners []listener, rules map[string][]plan
 	return out
 }
 
-// planeHeaders are the headers that a listener gives to answers.
+// planeTLS is how a listener ends TLS, or nil.
+func (s *Server) planeTLS(l listener, http2 bool) *proxy.TLS {
+	if !isSecure(l.Wire.Protocol) {
+		return nil
+	}
+	out := &proxy.TLS{Policy: val(l.Wire.SslPolicy), HTTP2: http2}
+	for i, arn := range l.certificates() {
+		if c := s.planeCertificate(arn); i == 0 {
+			out.Certificate = c
+		} else {
+			out.Certificates = append(out.Certificates, c)
+		}
+	}
+	return out
+}
+
+// planeCertificate is a certificate with its key, or an empty one, of which the data plane complains.
+func (s *Server) planeCertificate(arn string) tls.Certificate {
+	pair, id, version, ok := s.state.pair(arn)
+	if !ok {
+		return tls.Certificate{}
+	}
+	return s.planeCertificates.get(id, version, func() tls.Certificate {
+		c, err := pair.tls()
+		if err != nil {
+			s.log.Error("a certificate cannot be used", "certificate", arn, "error", err)
+		}
+		return c
+	})
+}
+
+// planeHeaders are the headers that a listener gives to requests and answers.
 func planeHeaders(attributes map[string]string) proxy.ListenerAttributes {
 	value := func(name string) string { return attributes["routing.http.response."+name+".header_value"] }
 	return proxy.ListenerAttributes{
+		TLSVersionHeader:     attributes["routing.http.request.x_amzn_tls_version.header_name"],
+		TLSCipherSuiteHeader: attributes["routing.http.request.x_amzn_tls_cipher_suite.header_name"],
+
 		StrictTransportSecurity:       value("strict_transport_security"),
 		AccessControlAllowOrigin:      value("access_control_allow_origin"),
 		AccessControlAllowMethods:     value("access_control_allow_methods"),
@@ -189,9 +232,9 @@ func planeHeaders(attributes map[string]string) proxy.ListenerAttributes {
 }
 
 func planeRule(r rule) proxy.Rule {
-	p := proxy.Rule{ID: proxy.RuleID(*r.Wire.RuleArn), Action: planeAction(r.Wire.Actions)}
+	p := proxy.Rule{ID: proxy.RuleID(*r.Wire.RuleArn), Action: planeAction(r.Wire.Actions), Transforms: planeTransforms(r.Wire.Transforms)}
 	for _, c := range r.Wire.Conditions {
-		to := proxy.Condition{Field: *c.Field}
+		to := proxy.Condition{Field: *c.Field, Regex: regexesOf(c)}
 		if c.HttpHeaderConfig != nil {
 			to.HeaderName = *c.HttpHeaderConfig.HttpHeaderName
 		}
@@ -241,38 +284,53 @@ func planeAction(actions []types.Action) proxy.Action {
 func (s *Server) planeGroup(g targetGroup) proxy.TargetGroup {
 	w := g.Wire
 	out := proxy.TargetGroup{
-		ID: proxy.TargetGroupID(g.arn()), Protocol: string(w.Protocol),
+		ID: proxy.TargetGroupID(g.arn()), Protocol: string(w.Protocol), ProtocolVersion: proxy.ProtocolVersion(val(w.ProtocolVersion)),
 		DeregistrationDelay: seconds(g.Attributes["deregistration_delay.timeout_seconds"]),
 		Algorithm:           g.Attributes["load_balancing.algorithm.type"],
 		SlowStart:           seconds(g.Attributes["slow_start.duration_seconds"]),
 		Stickiness:          planeStickiness(g.Attributes),
 		HealthCheck: proxy.HealthCheck{
-			Disabled: !*w.HealthCheckEnabled, Protocol: string(w.HealthCheckProtocol), Path: *w.HealthCheckPath,
+			Disabled: !*w.HealthCheckEnabled, Protocol: string(w.HealthCheckProtocol), Path: val(w.HealthCheckPath),
 			Interval:         time.Duration(*w.HealthCheckIntervalSeconds) * time.Second,
 			Timeout:          time.Duration(*w.HealthCheckTimeoutSeconds) * time.Second,
 			HealthyThreshold: int(*w.HealthyThresholdCount), UnhealthyThreshold: int(*w.UnhealthyThresholdCount),
-			Matcher: *w.Matcher.HttpCode,
+			Matcher: matched(w.Matcher),
 		},
+	}
+	if g.network() {
+		planeNetworkGroup(&out, g)
 	}
 	if port, err := strconv.ParseUint(*w.HealthCheckPort, 10, 16); err == nil {
 		out.HealthCheck.Port = uint16(port)
 	}
 	for _, t := range g.Targets {
-		address := t.ID
-		if strings.HasPrefix(t.ID, "i-") {
-			i, ok := s.state.instances.get(t.ID)
-			if !ok || !i.running() {
-				continue
-			}
-			address = i.PrivateIP
+		if p, ok := s.planeTarget(t); ok {
+			out.Targets = append(out.Targets, p)
 		}
-		a, err := netip.ParseAddr(address)
-		if err != nil {
-			continue // checkTarget lets only addresses through
-		}
-		out.Targets = append(out.Targets, proxy.Target{ID: t.ID, Port: uint16(t.Port), Address: a})
 	}
 	return out
+}
+
+// planeTarget finds out where a target is; false when it is nowhere.
+func (s *Server) planeTarget(t target) (proxy.Target, bool) {
+	p := proxy.Target{ID: t.ID, Port: uint16(t.Port), Zone: t.Zone, QUICServer: quicServerID(t.QUICServer)}
+	switch targetTypeOf(t.ID) {
+	case types.TargetTypeEnumInstance:
+		i, ok := s.state.instances.get(t.ID)
+		if !ok || !i.running() {
+			return p, false
+		}
+		a, err := netip.ParseAddr(i.PrivateIP)
+		p.Address, p.Zone = a, i.Zone
+		return p, err == nil
+	case types.TargetTypeEnumAlb:
+		b, ok := s.state.loadBalancers.get(t.ID)
+		p.Address = b.Address
+		return p, ok
+	}
+	a, err := netip.ParseAddr(t.ID)
+	p.Address = a
+	return p, err == nil // checkTarget lets only addresses through
 }
 
 func planeStickiness(attributes map[string]string) proxy.Stickiness {

@@ -62,7 +62,7 @@ func (x *tx) newChange(comment *string) *types.ChangeInfo {
 
 func (x *tx) changeInfo(id string, c zoneChange) *types.ChangeInfo {
 	info := &types.ChangeInfo{Id: ptr("/change/" + id), SubmittedAt: &c.Submitted, Status: types.ChangeStatusInsync}
-	if x.now.Before(c.Submitted.Add(x.options.ChangeDelay)) {
+	if x.now.Before(c.Submitted.Add(x.Profile().ZoneChanges)) {
 		info.Status = types.ChangeStatusPending
 	}
 	if c.Comment != "" {

@@ -529,7 +529,7 @@ func TestRoutingPolicies(t *testing.T) {
 // TestChangeDelay: a change is pending for as long as was asked for, and answers at once.
 func TestChangeDelay(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	n := startNames(t, localawstest.WithOptions(func(o *localaws.Options) { o.ChangeDelay, o.Now = time.Minute, func() time.Time { return now } }))
+	n := startNames(t, localawstest.WithOptions(func(o *localaws.Options) { o.Profile.ZoneChanges, o.Now = time.Minute, func() time.Time { return now } }))
 	made := must[*route53.CreateHostedZoneOutput](t)(n.r53.CreateHostedZone(t.Context(), &route53.CreateHostedZoneInput{Name: aws.String("a.b"), CallerReference: aws.String("a")}))
 	for after, want := range map[time.Duration]types.ChangeStatus{59 * time.Second: types.ChangeStatusPending, time.Minute: types.ChangeStatusInsync} {
 		now = made.ChangeInfo.SubmittedAt.Add(after)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"time"
 )
 
 // The addresses local AWS listens on when nothing else is said.
@@ -26,17 +25,14 @@ type Config struct {
 	Account string
 	Key     string // "ACCESS_KEY_ID:SECRET_ACCESS_KEY" that requests must be signed with; empty checks no signatures
 	Logger  *slog.Logger
-
-	ProvisioningDelay time.Duration
-	ChangeDelay       time.Duration
-	StrictTargets     bool
+	Profile Profile
 }
 
 // Run is local AWS as a program: it starts, says in one line that it is ready, and stops when the context ends.
 func Run(ctx context.Context, c Config) (err error) {
 	o := Options{
 		Region: c.Region, AccountID: c.Account, DataDir: c.DataDir, DNSAddress: firstOf(c.DNS, DNSListen), Logger: c.Logger,
-		ProvisioningDelay: c.ProvisioningDelay, ChangeDelay: c.ChangeDelay, StrictTargets: c.StrictTargets,
+		Profile: c.Profile,
 	}
 	if o.DNSAddress == "none" {
 		o.DNSAddress = ""
@@ -63,6 +59,6 @@ func Run(ctx context.Context, c Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	s.log.Info("local AWS is ready", "endpoint", "http://"+l.Addr().String(), "region", s.Region(), "account", s.AccountID(),
-		"dns", s.DNSAddress(), "data", firstOf(c.DataDir, "in memory"))
+		"dns", s.DNSAddress(), "data", firstOf(c.DataDir, "in memory"), "profile", s.Profile().Name)
 	return s.Serve(ctx, l)
 }

@@ -3,6 +3,7 @@ package localaws
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluicehq/sluice/internal/localaws/wire"
@@ -35,14 +37,23 @@ type Server struct {
 	plane DataPlane
 	dns   *dnsServer
 
+	profile  atomic.Pointer[Profile]
+	throttle throttle
+	lag      lag
+	dark     atomic.Pointer[map[netip.Addr]bool] // targets that cannot be reached
+
 	troubles    map[string]bool // what the data plane last complained of
 	planeRules  translations[proxy.Rule]
 	planeGroups translations[proxy.TargetGroup]
 
+	planeCertificates translations[tls.Certificate]
+
 	random     sync.Mutex // guards options.Random
 	monitor    sync.Mutex // guards what follows
-	calls      map[string]int
+	calls      calls
 	hook       func(Call) *Fault
+	faults     faults
+	closing    chan struct{} // closed when the server is
 	closeOnce  sync.Once
 	closeError error
 }
@@ -58,8 +69,13 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		options: o, log: o.Logger, registry: r, quota: maps.Clone(quotas), state: newState(), calls: map[string]int{},
+		options: o, log: o.Logger, registry: r, quota: maps.Clone(quotas), state: newState(),
+		calls: calls{counts: map[string]int{}}, faults: faults{}, closing: make(chan struct{}),
 		planeRules: translations[proxy.Rule]{}, planeGroups: translations[proxy.TargetGroup]{},
+		planeCertificates: translations[tls.Certificate]{},
+	}
+	if err := s.adopt(o.Profile); err != nil {
+		return nil, err
 	}
 	for name, limit := range o.Quotas {
 		if err := s.SetQuota(name, limit); err != nil {
@@ -94,6 +110,9 @@ func complete(o *Options) error {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.AfterFunc == nil {
+		o.AfterFunc = func(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop }
 	}
 	if o.Random == nil {
 		o.Random = rand.Reader
@@ -147,7 +166,7 @@ func (s *Server) identify() error {
 func (s *Server) change(f func(*tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	x := &tx{Server: s, now: s.options.Now().UTC()}
+	x := s.begin()
 	if err := f(x); err != nil {
 		x.rollback()
 		return err
@@ -155,12 +174,17 @@ func (s *Server) change(f func(*tx) error) error {
 	return s.finish(x)
 }
 
+// begin starts a call on the state as it is.
+func (s *Server) begin() *tx { return &tx{Server: s, state: s.state, now: s.options.Now().UTC()} }
+
 // Close closes every listener and the store. It may be called twice.
 func (s *Server) Close() error {
 	s.closeOnce.Do(func() {
+		close(s.closing)
 		s.dns.close()
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		s.lag.close()
 		if s.plane != nil {
 			s.plane.Close()
 		}
@@ -190,7 +214,8 @@ func (s *Server) SetQuota(name string, limit int) error {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	h := &http.Server{
 		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context { return ctx }, // only calls that a fault has hang look at it
 	}
 	done := make(chan error, 1)
 	go func() { done <- h.Serve(l) }()
@@ -244,6 +269,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 			"Could not find an operation to run: local AWS does not have this service"))
 		return
 	}
+	defer func() { s.record(&req) }()
 	if err := s.authenticate(r, &req); err != nil {
 		s.answer(w, req.service, &req, nil, nil, err)
 		return
@@ -254,7 +280,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		s.answer(w, req.service, &req, nil, nil, req.service.UnknownOperation(req.operation))
 		return
 	}
-	out, err := s.call(op, &req)
+	out, err := s.call(r.Context(), op, &req)
 	s.answer(w, req.service, &req, op, out, err)
 }
 
@@ -269,6 +295,9 @@ type request struct {
 	service   *service
 	operation string
 	malformed error
+
+	status int    // of the answer; 0 when there is none
+	code   string // of the error
 }
 
 func (q *request) parse(r *http.Request) error {
@@ -307,8 +336,8 @@ func credentialScope(authorization string) string {
 	return parts[len(parts)-2]
 }
 
-// call runs one operation, with its count and its faults.
-func (s *Server) call(op *operation, req *request) (any, error) {
+// call runs one operation, with its count, its limits and its faults.
+func (s *Server) call(ctx context.Context, op *operation, req *request) (any, error) {
 	var in any
 	err := req.malformed
 	if err == nil {
@@ -316,16 +345,19 @@ func (s *Server) call(op *operation, req *request) (any, error) {
 			err = op.Validate(in)
 		}
 	}
-	fault := s.observe(Call{Operation: op.key, Mutating: op.mutating, Input: in})
+	fault := s.decide(Call{Operation: op.key, Mutating: op.mutating, Input: in})
 	if fault != nil && !fault.After {
-		return nil, fault.strike()
+		return nil, s.strike(ctx, fault)
+	}
+	if !s.throttle.take(s.options.Now(), bucketsOf(req.service.SigningName, req.operation, in)) {
+		return nil, Throttled(op.key)
 	}
 	if err != nil {
 		return nil, err
 	}
 	out, err := s.run(op, in)
 	if fault != nil && err == nil {
-		return nil, fault.strike()
+		return nil, s.strike(ctx, fault)
 	}
 	return out, err
 }
@@ -342,10 +374,9 @@ func decode(op *operation, req *request) (any, error) {
 
 // run makes a call's changes, puts them in force and saves them; on any error nothing has changed.
 func (s *Server) run(op *operation, in any) (any, error) {
-	x := &tx{Server: s, now: s.options.Now().UTC()}
 	if !op.mutating {
-		s.mu.RLock()
-		defer s.mu.RUnlock()
+		x, done := s.reader(op.key)
+		defer done()
 		out, err := op.run(x, in)
 		if err == nil && isDryRun(in) {
 			return nil, dryRun()
@@ -354,6 +385,7 @@ func (s *Server) run(op *operation, in any) (any, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	x := s.begin()
 	out, err := op.run(x, in)
 	if err != nil {
 		x.rollback()
@@ -389,6 +421,7 @@ func (s *Server) finish(x *tx) error {
 		s.log.Error("the data plane cannot do what a call asks for", "error", err)
 		err = conflicting("local AWS cannot do this on this machine: %s", err.Error())
 	} else if err = s.store.commit(x.writes); err == nil {
+		s.age(x)
 		return nil
 	}
 	planeChanged := x.updatesPlane()
@@ -418,6 +451,7 @@ func (s *Server) answer(w http.ResponseWriter, sv *service, req *request, op *op
 			s.log.Error("a call failed for a reason that AWS does not have", "error", err)
 			e = &wire.Error{Code: "InternalFailure", Message: err.Error(), Status: http.StatusInternalServerError}
 		}
+		req.code = e.Code
 		status, body = sv.Status(e), sv.EncodeError(e, id)
 	} else {
 		status, body = op.Status(), op.Encode(out, id)
@@ -426,6 +460,7 @@ func (s *Server) answer(w http.ResponseWriter, sv *service, req *request, op *op
 	if len(req.body) > 0 {
 		time.Sleep(answerFloor - time.Since(req.arrived)) // nothing when it is over
 	}
+	req.status = status
 	w.Header().Set("Content-Type", sv.ContentType())
 	w.Header().Set("X-Amzn-Requestid", id)
 	w.WriteHeader(status)

@@ -23,6 +23,7 @@ type state struct {
 	securityGroups   *table[securityGroup]
 	instances        *table[instance]
 	interfaces       *table[networkInterface]
+	elasticIPs       *table[elasticIP]
 
 	certificates       *table[certificate]
 	serverCertificates *table[serverCertificate]
@@ -49,6 +50,8 @@ type loader interface {
 	name() string
 	load(id string, data []byte) (seq uint64, err error)
 	sort()
+	dump(to func(id string, data []byte) error) error
+	overwrite(id string, data []byte) error // no data deletes
 }
 
 func newState() *state {
@@ -64,6 +67,7 @@ func newState() *state {
 	s.securityGroups = newTable[securityGroup](s, "securitygroup")
 	s.instances = newTable[instance](s, "instance")
 	s.interfaces = newTable[networkInterface](s, "networkinterface")
+	s.elasticIPs = newTable[elasticIP](s, "elasticip")
 	s.certificates = newTable[certificate](s, "certificate")
 	s.serverCertificates = newTable[serverCertificate](s, "servercertificate")
 	s.webACLs = newTable[webACL](s, "webacl")
@@ -192,14 +196,23 @@ func (t *table[T]) delete(x *tx, id string) {
 	if !had {
 		return
 	}
-	at := slices.Index(t.order, id)
-	delete(t.rows, id)
-	t.order = slices.Delete(t.order, at, at+1)
+	at := t.forget(id)
 	x.writes = append(x.writes, write{t.kind, id, nil})
 	x.undo = append(x.undo, func() {
 		t.rows[id] = old
 		t.order = slices.Insert(t.order, at, id)
 	})
+}
+
+// forget takes a row out and tells where it was, -1 when there was none.
+func (t *table[T]) forget(id string) int {
+	if !t.has(id) {
+		return -1
+	}
+	at := slices.Index(t.order, id)
+	delete(t.rows, id)
+	t.order = slices.Delete(t.order, at, at+1)
+	return at
 }
 
 // write is one change of the store; no data means delete.
@@ -211,6 +224,7 @@ type write struct {
 // tx is one call at work: the state as it sees it, and what it changed. A mutating call has the state for itself.
 type tx struct {
 	*Server
+	state  *state // the server's, or for a stale read what that was
 	now    time.Time
 	undo   []func()
 	writes []write
@@ -227,7 +241,7 @@ func (x *tx) rollback() {
 func (x *tx) updatesPlane() bool {
 	return slices.ContainsFunc(x.writes, func(w write) bool {
 		switch w.kind {
-		case "loadbalancer", "listener", "rule", "targetgroup", "instance":
+		case "loadbalancer", "listener", "rule", "targetgroup", "instance", "certificate", "servercertificate":
 			return true
 		}
 		return false

@@ -1,0 +1,46 @@
+package localaws
+
+import (
+	"context"
+	"net"
+	"net/netip"
+)
+
+// darken finds the targets that are in a zone that is dark: connections to them get no answer, so that health checks
+// time out and requests fail as they do when a zone is lost. Connections that are open stay so until they end.
+func (s *Server) darken() {
+	zones := map[string]bool{}
+	for _, f := range s.Faults() {
+		if f.Effect == EffectDark {
+			zones[f.Zone] = true
+		}
+	}
+	if len(zones) == 0 {
+		s.dark.Store(nil)
+		return
+	}
+	dark := map[netip.Addr]bool{}
+	for _, g := range s.state.targetGroups.all() {
+		for _, t := range g.Targets {
+			address, zone := t.ID, t.Zone
+			if i, ok := s.state.instances.get(t.ID); ok {
+				address, zone = i.PrivateIP, i.Zone
+			}
+			if a, err := netip.ParseAddr(address); err == nil && zones[zone] {
+				dark[a] = true
+			}
+		}
+	}
+	s.dark.Store(&dark)
+}
+
+// dialTarget connects to a target, and waits in vain for one in a dark zone.
+func (s *Server) dialTarget(ctx context.Context, network, address string) (net.Conn, error) {
+	if dark := s.dark.Load(); dark != nil {
+		if at, err := netip.ParseAddrPort(address); err == nil && (*dark)[at.Addr().Unmap()] {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, address)
+}
