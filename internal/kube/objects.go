@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	contour "github.com/projectcontour/contour/apis/projectcontour/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -30,6 +31,10 @@ type Contents struct {
 	IngressClasses      []*networkingv1.IngressClass
 	IngressClassParams  []*elbv2api.IngressClassParams
 	TargetGroupBindings []*elbv2api.TargetGroupBinding
+
+	Secrets                   []*corev1.Secret
+	HTTPProxies               []*contour.HTTPProxy
+	TLSCertificateDelegations []*contour.TLSCertificateDelegation
 }
 
 // Objects is an immutable, indexed set of API objects. It is safe for concurrent use.
@@ -46,6 +51,7 @@ type Objects struct {
 	bindings       []*elbv2api.TargetGroupBinding
 	users          map[key][]*networkingv1.Ingress // Ingresses by the Services that they name
 	defaultClasses []string
+	fleet          fleetIndex
 }
 
 type key struct{ namespace, name string }
@@ -63,6 +69,7 @@ func New(c Contents) *Objects {
 		params:       map[string]*elbv2api.IngressClassParams{},
 		bindings:     sorted(c.TargetGroupBindings),
 		users:        map[key][]*networkingv1.Ingress{},
+		fleet:        indexFleet(c),
 	}
 	for _, n := range c.Namespaces {
 		o.namespaces[n.Name] = n

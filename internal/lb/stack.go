@@ -19,6 +19,7 @@ type FrontEnd string
 const (
 	IngressFront FrontEnd = "ingress"
 	ServiceFront FrontEnd = "service"
+	HostFront    FrontEnd = "host" // a stack of an Envoy fleet, named after the virtual host that it is
 )
 
 // NewStackID is the id of the stack that a front end has under a name, as tags have it: "<namespace>/<name>" or a group.

@@ -3,6 +3,7 @@ package envoy
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -278,4 +279,9 @@ func (u *update) listener() {
 		return
 	}
 	u.set = append(u.set, r)
+}
+
+// NewOffline makes an engine that serves nobody, for looking at plans.
+func NewOffline(o Options) (*Engine, error) {
+	return New(ads.New(slog.New(slog.DiscardHandler)), o)
 }
