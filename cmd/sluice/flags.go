@@ -13,6 +13,7 @@ func (f *controllerFlags) groups() flagGroups {
 	f.clusterFlags(&groups)
 	f.balancerFlags(&groups)
 	f.targetFlags(&groups)
+	f.fleet.addTo(&groups)
 	f.processFlags(&groups)
 	return groups
 }

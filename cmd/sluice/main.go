@@ -45,7 +45,7 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newControllerCommand(), newPlanCommand(), newConvertCommand(), newLocalCommand(), newVersionCommand())
+	root.AddCommand(newControllerCommand(), newPlanCommand(), newConvertCommand(), newLocalCommand(), newEnvoyCommand(), newVersionCommand())
 	return root
 }
 

@@ -51,8 +51,8 @@ func (f Fleet) Backends() []lb.Backend {
 	return slices.SortedFunc(maps.Keys(seen), lb.Backend.Compare)
 }
 
-// CompileFleet compiles all that an Envoy fleet serves.
-func CompileFleet(objects *kube.Objects, options FleetOptions) Fleet {
+// FleetOf compiles all that an Envoy fleet serves.
+func FleetOf(objects *kube.Objects, options FleetOptions) Fleet {
 	f := &fleet{objects: objects, options: options, hosts: map[string]*host{}}
 	ingresses := slices.Clone(objects.Ingresses())
 	slices.SortStableFunc(ingresses, func(a, b *networkingv1.Ingress) int { return older(a, b) })

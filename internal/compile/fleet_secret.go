@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -35,7 +34,7 @@ var errNotDelegated = errors.New("not delegated")
 // secret finds a Secret that an object of a namespace may use, and makes of it what is wanted.
 func (f *fleet) secret(name secretName, from string, make func(*corev1.Secret) (lb.Secret, error)) (lb.Secret, error) {
 	if name.namespace != from && !f.objects.Delegated(name.namespace, name.name, from) {
-		return lb.Secret{}, fmt.Errorf("Secret %s is %w to namespace %s by a TLSCertificateDelegation", name, errNotDelegated, from) //nolint:revive,staticcheck // begins with a kind
+		return lb.Secret{}, fmt.Errorf("Secret %s is %w to namespace %s by a TLSCertificateDelegation", name, errNotDelegated, from) //nolint:staticcheck // begins with a kind
 	}
 	s := f.objects.Secret(name.namespace, name.name)
 	if s == nil {
@@ -66,44 +65,6 @@ func servingCertificate(s *corev1.Secret) (lb.Secret, error) {
 		return lb.Secret{}, errors.New("the certificate is for no name: it has neither a common name nor a subject alternative name")
 	}
 	return lb.Secret{ID: secretID(s, certificate, key), Certificate: onlyPEM(certificate), Key: onlyPEM(key)}, nil
-}
-
-// trustedCA is a bundle of certificates to trust.
-func trustedCA(s *corev1.Secret) (lb.Secret, error) {
-	bundle := s.Data["ca.crt"]
-	found := 0
-	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			return lb.Secret{}, fmt.Errorf("ca.crt has a %s, and must have certificates only", block.Type)
-		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return lb.Secret{}, fmt.Errorf("ca.crt has a certificate that cannot be read: %w", err)
-		}
-		found++
-	}
-	if found == 0 {
-		return lb.Secret{}, errors.New("it has no certificate in ca.crt")
-	}
-	return lb.Secret{ID: secretID(s, bundle), CA: onlyPEM(bundle)}, nil
-}
-
-// revocations is a list of certificates that are not trusted any more.
-func revocations(s *corev1.Secret) (lb.Secret, error) {
-	list := s.Data["crl.pem"]
-	found := 0
-	for block, rest := pem.Decode(list); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "X509 CRL" {
-			return lb.Secret{}, fmt.Errorf("crl.pem has a %s, and must have an X509 CRL only", block.Type)
-		}
-		if _, err := x509.ParseRevocationList(block.Bytes); err != nil {
-			return lb.Secret{}, fmt.Errorf("crl.pem cannot be read: %w", err)
-		}
-		found++
-	}
-	if found == 0 {
-		return lb.Secret{}, errors.New("it has no X509 CRL in crl.pem")
-	}
-	return lb.Secret{ID: secretID(s, list), CRL: onlyPEM(list)}, nil
 }
 
 // secretID changes with the content, so that a new certificate is another resource beside the old one.

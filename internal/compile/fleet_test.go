@@ -36,10 +36,10 @@ func TestFleetCases(t *testing.T) {
 				t.Error("a case opens with a sentence on why it matters")
 			}
 			contents, malformed := read(t, archive, func(string) bool { return true })
-			compiled := compile.CompileFleet(kube.New(contents), fleetOptions)
+			compiled := compile.FleetOf(kube.New(contents), fleetOptions)
 			got := fleetSections(compiled, malformed)
 			for seed := range uint64(3) {
-				again := compile.CompileFleet(kube.New(shuffleFleet(contents, seed)), fleetOptions)
+				again := compile.FleetOf(kube.New(shuffleFleet(contents, seed)), fleetOptions)
 				if diff := cmp.Diff(got, fleetSections(again, malformed)); diff != "" {
 					t.Errorf("the order of objects matters:\n%s", diff)
 				}

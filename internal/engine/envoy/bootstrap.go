@@ -44,6 +44,7 @@ type Bootstrap struct {
 const (
 	xdsCluster   = "sluice"
 	adminCluster = "envoy-admin"
+	statsName    = "stats" // of the listener for statistics, in statistics
 )
 
 // JSON is the file that Envoy is started with.
@@ -167,7 +168,7 @@ func (b Bootstrap) stats() *listener.Listener {
 		HttpFilters: []*hcm.HttpFilter{routerFilter()},
 	}
 	return &listener.Listener{
-		Name: "stats-health", Address: socket(cmp.Or(b.StatsAddress, "0.0.0.0"), b.StatsPort),
+		Name: "stats-health", StatPrefix: statsName, Address: socket(cmp.Or(b.StatsAddress, "0.0.0.0"), b.StatsPort),
 		FilterChains: []*listener.FilterChain{{Filters: []*listener.Filter{networkFilter(managerFilter, manager)}}},
 	}
 }
