@@ -15,6 +15,7 @@ func (f *controllerFlags) groups() flagGroups {
 	f.balancerFlags(&groups)
 	f.targetFlags(&groups)
 	f.dns.add(&groups, false)
+	f.fleet.addTo(&groups)
 	f.processFlags(&groups)
 	return groups
 }
