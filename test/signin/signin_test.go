@@ -202,7 +202,10 @@ func (w *world) get(t *testing.T, path string, header ...string) (int, http.Head
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	resp := must(w.browser.Do(r))
+	resp, err := w.browser.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer func() { _ = resp.Body.Close() }()
 	body := must(io.ReadAll(resp.Body))
 	var seen http.Header
