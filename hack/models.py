@@ -32,14 +32,20 @@ SERVICES = {
         DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeTags
         DescribeVpcs DetachInternetGateway DisassociateRouteTable ModifySubnetAttribute RevokeSecurityGroupEgress
         RevokeSecurityGroupIngress RunInstances TerminateInstances
+        """ """
+        AcceptVpcPeeringConnection CreateManagedPrefixList CreateVpcPeeringConnection DeleteManagedPrefixList
+        DeleteVpcPeeringConnection DescribeAccountAttributes DescribeCoipPools DescribeIpamPools
+        DescribeManagedPrefixLists DescribeNetworkAcls DescribePrefixLists DescribeRegions DescribeVpcAttribute
+        DescribeVpcPeeringConnections GetCoipPoolUsage GetManagedPrefixListEntries GetSecurityGroupsForVpc
+        ModifyVpcAttribute
         """),
-    "resourcegroupstaggingapi": ("resourcegroupstaggingapi/2017-01-26", "GetResources"),
+    "resourcegroupstaggingapi": ("resourcegroupstaggingapi/2017-01-26", "GetResources GetTagKeys GetTagValues TagResources UntagResources"),
     "acm": ("acm/2015-12-08", """
         AddTagsToCertificate DeleteCertificate DescribeCertificate GetCertificate ImportCertificate ListCertificates
         ListTagsForCertificate RemoveTagsFromCertificate RequestCertificate UpdateCertificateOptions
         """),
     "iam": ("iam/2010-05-08", """
-        DeleteServerCertificate GetServerCertificate ListServerCertificateTags ListServerCertificates
+        CreateServiceLinkedRole DeleteServerCertificate GetServerCertificate ListServerCertificateTags ListServerCertificates
         TagServerCertificate UntagServerCertificate UpdateServerCertificate UploadServerCertificate
         """),
     "route53": ("route53/2013-04-01", """
@@ -60,7 +66,18 @@ SERVICES = {
         AssociateWebACL CreateWebACL DeleteWebACL DisassociateWebACL GetWebACL GetWebACLForResource
         ListResourcesForWebACL ListTagsForResource ListWebACLs TagResource UntagResource UpdateWebACL
         """),
-    "sts": ("sts/2011-06-15", "GetCallerIdentity"),
+    "sts": ("sts/2011-06-15", "AssumeRole AssumeRoleWithWebIdentity GetCallerIdentity"),
+    "globalaccelerator": ("globalaccelerator/2018-08-08", """
+        AddEndpoints CreateAccelerator CreateEndpointGroup CreateListener DeleteAccelerator DeleteEndpointGroup
+        DeleteListener DescribeAccelerator DescribeAcceleratorAttributes DescribeEndpointGroup DescribeListener
+        ListAccelerators ListEndpointGroups ListListeners ListTagsForResource RemoveEndpoints TagResource UntagResource
+        UpdateAccelerator UpdateAcceleratorAttributes UpdateEndpointGroup UpdateListener
+        """),
+    "cognitoidp": ("cognito-idp/2016-04-18", """
+        AdminCreateUser AdminDeleteUser AdminGetUser AdminSetUserPassword CreateUserPool CreateUserPoolClient
+        CreateUserPoolDomain DeleteUserPool DeleteUserPoolClient DeleteUserPoolDomain DescribeUserPool
+        DescribeUserPoolClient DescribeUserPoolDomain ListUserPoolClients ListUserPools ListUsers
+        """),
 }
 
 METADATA = ("apiVersion", "endpointPrefix", "jsonVersion", "protocol", "serviceId", "signingName", "targetPrefix",

@@ -235,6 +235,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.admin(mux)
+	s.serveMetadata(mux)
 	mux.HandleFunc("/", s.serveAPI)
 	return mux
 }
@@ -249,7 +250,10 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	req := request{header: r.Header, body: body, id: requestID(), arrived: time.Now()}
-	if req.service = s.registry.byPath(r.URL.Path); req.service != nil {
+	if target, operation, ok := wire.RPCPath(r.URL.Path); ok {
+		req.service, _ = s.registry.byTarget(target + ".")
+		req.operation, req.cbor = operation, true
+	} else if req.service = s.registry.byPath(r.URL.Path); req.service != nil {
 		req.form = r.URL.Query()
 		if req.operation, req.labels = req.service.Route(r.Method, r.URL.EscapedPath()); req.operation == "" {
 			req.operation = r.Method + " " + r.URL.Path
@@ -258,6 +262,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		req.find(s.registry)
 	}
 	if req.service == nil {
+		req.cbor = false
 		s.log.Warn("request for a service that local AWS does not have", "method", r.Method, "path", r.URL.Path,
 			"target", r.Header.Get("X-Amz-Target"), "service", credentialScope(r.Header.Get("Authorization")))
 		// The caller's protocol is unknown; this is the shape most clients read.
@@ -290,6 +295,7 @@ type request struct {
 	arrived   time.Time // when its body had been read
 	service   *service
 	operation string
+	cbor      bool // a JSON service asked, and to be answered, in CBOR
 	malformed error
 
 	status int    // of the answer; 0 when there is none
@@ -361,6 +367,9 @@ func (s *Server) call(ctx context.Context, op *operation, req *request) (any, er
 func decode(op *operation, req *request) (any, error) {
 	switch req.service.Protocol {
 	case wire.JSON:
+		if req.cbor {
+			return op.DecodeCBOR(req.body)
+		}
 		return op.DecodeJSON(req.body)
 	case wire.RestXML:
 		return op.DecodeREST(wire.Parts{Labels: req.labels, Query: req.form, Header: req.header, Body: req.body})
@@ -438,29 +447,41 @@ func (s *Server) finish(x *tx) error {
 const answerFloor = 500 * time.Microsecond
 
 func (s *Server) answer(w http.ResponseWriter, sv *service, req *request, op *operation, out any, err error) {
-	id := req.id
 	var body []byte
-	var status int
-	if err != nil {
-		var e *wire.Error
-		if !errors.As(err, &e) {
-			s.log.Error("a call failed for a reason that AWS does not have", "error", err)
-			e = &wire.Error{Code: "InternalFailure", Message: err.Error(), Status: http.StatusInternalServerError}
+	kind := sv.ContentType()
+	if req.cbor {
+		kind = wire.CBORType
+		w.Header().Set("Smithy-Protocol", "rpc-v2-cbor")
+	}
+	switch e := s.answerable(err); {
+	case e != nil:
+		req.status, req.code = sv.Status(e), e.Code
+		if body = sv.EncodeError(e, req.id); req.cbor {
+			body = wire.EncodeErrorCBOR(e)
 		}
-		req.code = e.Code
-		status, body = sv.Status(e), sv.EncodeError(e, id)
-	} else {
-		status, body = op.Status(), op.Encode(out, id)
+	case req.cbor:
+		req.status, body = op.Status(), op.EncodeCBOR(out)
+	default:
+		req.status, body = op.Status(), op.Encode(out, req.id)
 		maps.Copy(w.Header(), op.Headers(out))
 	}
 	if len(req.body) > 0 {
 		time.Sleep(answerFloor - time.Since(req.arrived)) // nothing when it is over
 	}
-	req.status = status
-	w.Header().Set("Content-Type", sv.ContentType())
-	w.Header().Set("X-Amzn-Requestid", id)
-	w.WriteHeader(status)
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("X-Amzn-Requestid", req.id)
+	w.WriteHeader(req.status)
 	_, _ = w.Write(body) // the client is gone; there is nobody to tell
+}
+
+// answerable is the error that AWS would answer, nil for success.
+func (s *Server) answerable(err error) *wire.Error {
+	var e *wire.Error
+	if err != nil && !errors.As(err, &e) {
+		s.log.Error("a call failed for a reason that AWS does not have", "error", err)
+		e = &wire.Error{Code: "InternalFailure", Message: err.Error(), Status: http.StatusInternalServerError}
+	}
+	return e
 }
 
 // requestID is a UUID.

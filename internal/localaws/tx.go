@@ -23,6 +23,8 @@ type state struct {
 	securityGroups   *table[securityGroup]
 	instances        *table[instance]
 	interfaces       *table[networkInterface]
+	peerings         *table[peering]
+	prefixLists      *table[prefixList]
 
 	certificates       *table[certificate]
 	serverCertificates *table[serverCertificate]
@@ -66,6 +68,8 @@ func newState() *state {
 	s.securityGroups = newTable[securityGroup](s, "securitygroup")
 	s.instances = newTable[instance](s, "instance")
 	s.interfaces = newTable[networkInterface](s, "networkinterface")
+	s.peerings = newTable[peering](s, "peering")
+	s.prefixLists = newTable[prefixList](s, "prefixlist")
 	s.certificates = newTable[certificate](s, "certificate")
 	s.serverCertificates = newTable[serverCertificate](s, "servercertificate")
 	s.webACLs = newTable[webACL](s, "webacl")
