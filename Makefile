@@ -84,10 +84,11 @@ fmt: ## Format all Go files
 	gofmt -w $$(git ls-files '*.go')
 
 .PHONY: generate
-generate: ## Write the generated files: deep copies, CRDs, docs/annotations.md
+generate: ## Write the generated files: deep copies, CRDs, config/, docs/annotations.md
 	$(TOOL) controller-gen object paths=./api/...
-	$(TOOL) controller-gen crd:maxDescLen=200 paths=./api/... output:crd:dir=config/crd
+	$(TOOL) controller-gen crd:maxDescLen=200 paths=./api/... output:crd:dir=charts/sluice/crds
 	go test ./internal/annot -run Reference -update
+	go test ./charts -update
 
 .PHONY: clean
 clean: ## Remove what make build made

@@ -16,13 +16,13 @@ import sys
 
 SERVICES = {
     "elbv2": ("elbv2/2015-12-01", """
-        AddTags CreateListener CreateLoadBalancer CreateRule CreateTargetGroup DeleteListener DeleteLoadBalancer
+        AddListenerCertificates AddTags CreateListener CreateLoadBalancer CreateRule CreateTargetGroup DeleteListener DeleteLoadBalancer
         DeleteRule DeleteTargetGroup DeregisterTargets DescribeAccountLimits DescribeCapacityReservation
         DescribeListenerAttributes DescribeListenerCertificates DescribeListeners DescribeLoadBalancerAttributes
         DescribeLoadBalancers DescribeRules DescribeSSLPolicies DescribeTags DescribeTargetGroupAttributes
         DescribeTargetGroups DescribeTargetHealth ModifyListener ModifyListenerAttributes
         ModifyLoadBalancerAttributes ModifyRule ModifyTargetGroup ModifyTargetGroupAttributes RegisterTargets
-        RemoveTags SetIpAddressType SetRulePriorities SetSecurityGroups SetSubnets
+        RemoveListenerCertificates RemoveTags SetIpAddressType SetRulePriorities SetSecurityGroups SetSubnets
         """),
     "ec2": ("ec2/2016-11-15", """
         AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress

@@ -5,10 +5,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/tools/txtar"
 
 	"github.com/sluicehq/sluice/internal/localaws/localawstest"
 )
@@ -16,7 +19,7 @@ import (
 // lbcFlags are the flags of the AWS Load Balancer Controller v3.5 (its documentation, "Controller command line flags")
 // with a value that each takes.
 const lbcFlags = `--cluster-name=c --log-level=info --aws-region=us-west-2 --aws-vpc-id=vpc-1 --aws-vpc-tags=a=b --aws-vpc-tag-key=Name
---aws-api-endpoints=EC2=http://127.0.0.1:1 --aws-max-retries=10 --default-tags=a=b
+--aws-api-endpoints=EC2=http://127.0.0.1:1 --aws-api-throttle=WAFV2:.*=1:1 --aws-max-retries=10 --default-tags=a=b
 --external-managed-tags=c --default-target-type=ip --default-load-balancer-scheme=internal --default-ssl-policy=ELBSecurityPolicy-2016-08
 --load-balancer-class=service.k8s.aws/nlb --enable-backend-security-group=true --backend-security-group=sg-1
 --enable-manage-backend-security-group-rules --disable-restricted-sg-rules --service-target-eni-security-group-tags=a=b
@@ -112,7 +115,7 @@ func TestConfigurationFile(t *testing.T) {
 		}
 	}
 	for content, want := range map[string]string{
-		"log-levle: debug":    `has "log-levle", and there is no such flag`,
+		"log-lvl: debug":      `has "log-lvl", and there is no such flag`,
 		"sync-period: often":  `invalid argument "often"`,
 		"sync-period: ":       "sync-period has no value",
 		"config: other.yaml":  `has "config"`,
@@ -141,6 +144,29 @@ func TestEndpointsOfServices(t *testing.T) {
 		endpoints: map[string]string{"EC2": *local.Config.BaseEndpoint},
 	}
 	if _, _, err := access.open(t.Context()); err == nil || !strings.Contains(err.Error(), "no VPC has the tags nobody=has-it: set --aws-vpc-id") {
+		t.Error(err)
+	}
+}
+
+func TestArgumentsOfTheChartAreAccepted(t *testing.T) {
+	archive, err := txtar.ParseFile("../../charts/testdata/every-flag.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var args []string
+	for _, f := range archive.Files {
+		for _, quoted := range regexp.MustCompile(`(?m)^ +- ("--.*")$`).FindAllStringSubmatch(string(f.Data), -1) {
+			arg, err := strconv.Unquote(quoted[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			args = append(args, arg)
+		}
+	}
+	if len(args) < 40 {
+		t.Fatalf("the case has only %d arguments", len(args))
+	}
+	if err := newControllerCommand().ParseFlags(args); err != nil {
 		t.Error(err)
 	}
 }

@@ -88,7 +88,7 @@ func (f planFlags) run(cmd *cobra.Command) error {
 	return nil
 }
 
-// installedClass is the IngressClass of config/ingressclass.yaml.
+// installedClass is the IngressClass that the chart installs.
 const installedClass = "alb"
 
 // withClasses adds the class that Sluice installs where Ingresses name it and no file has it.

@@ -35,11 +35,11 @@ func Group(ingress *networkingv1.Ingress, params *elbv2api.IngressClassParams) (
 		}
 		return "", []lb.Verdict{v}
 	}
-	return lb.StackID(name), nil
+	return lb.NewStackID(lb.IngressFront, name), nil
 }
 
 // NamedGroup is the group that an Ingress's annotation names, whatever its class says: for whoever looks for all that
 // may be in a group. Empty for none.
 func NamedGroup(ingress *networkingv1.Ingress) lb.StackID {
-	return lb.StackID(ingress.Annotations[groupName.Annotation()])
+	return lb.NewStackID(lb.IngressFront, ingress.Annotations[groupName.Annotation()])
 }

@@ -193,7 +193,7 @@ func (b *backends) targetGroup(service *corev1.Service, port, target lb.Port, se
 		},
 		binding: lb.Binding{
 			TargetGroup: id, Namespace: service.Namespace, Name: name, Service: service.Name, ServicePort: port,
-			TargetType: settings.TargetType, NodeLabels: settings.NodeLabels, Networking: open, From: from,
+			TargetType: settings.TargetType, NodeLabels: settings.NodeLabels, Networking: lb.FromSource(open...), From: from,
 		},
 	}
 }

@@ -136,7 +136,7 @@ func namespaceRefused(objects *kube.Objects, namespace string, selector *metav1.
 
 // ownStack is the stack of an Ingress that is in no group.
 func ownStack(ingress *networkingv1.Ingress) lb.StackID {
-	return lb.StackID(ingress.Namespace + "/" + ingress.Name)
+	return lb.NewStackID(lb.IngressFront, ingress.Namespace+"/"+ingress.Name)
 }
 
 // The finalizers that members of stacks carry until their stack has been made real without them.
@@ -160,7 +160,7 @@ func FinalizedStacks(ingress *networkingv1.Ingress) []lb.StackID {
 		if f == ownFinalizer {
 			ids = append(ids, ownStack(ingress))
 		} else if group, ok := strings.CutPrefix(f, groupFinalizerPrefix); ok {
-			ids = append(ids, lb.StackID(group))
+			ids = append(ids, lb.NewStackID(lb.IngressFront, group))
 		}
 	}
 	return ids

@@ -240,11 +240,11 @@ func (g *group) securityGroup(s shared, from []lb.Object) lb.SecurityGroup {
 		}
 		for _, source := range sources {
 			if !ipv6(source) || s.family.Or(lb.IPv4) != lb.IPv4 {
-				out.Ingress = append(out.Ingress, lb.IngressPermission{Port: p.number, CIDR: source})
+				out.Ingress = append(out.Ingress, lb.IngressRule{Protocol: "tcp", From: int32(p.number), To: int32(p.number), CIDR: source})
 			}
 		}
 		for _, list := range p.lists.Value {
-			out.Ingress = append(out.Ingress, lb.IngressPermission{Port: p.number, PrefixList: list})
+			out.Ingress = append(out.Ingress, lb.IngressRule{Protocol: "tcp", From: int32(p.number), To: int32(p.number), PrefixList: list})
 		}
 	}
 	return out

@@ -25,11 +25,11 @@ import (
 // BindingKind is the plan's kind of TargetGroupBinding objects.
 const BindingKind plan.Kind = "TargetGroupBinding"
 
-// Labels of a stack's bindings.
+// Labels of a stack's bindings, behind the stack's front end.
 const (
-	stackLabel          = "ingress.k8s.aws/stack" // of an IngressGroup
-	stackNamespaceLabel = "ingress.k8s.aws/stack-namespace"
-	stackNameLabel      = "ingress.k8s.aws/stack-name"
+	stackLabel          = ".k8s.aws/stack" // of an IngressGroup
+	stackNamespaceLabel = ".k8s.aws/stack-namespace"
+	stackNameLabel      = ".k8s.aws/stack-name"
 )
 
 // unknownYet stands in a plan for what only applying tells.
@@ -37,19 +37,25 @@ const unknownYet = "(known after apply)"
 
 // stackLabels are the labels that a stack's bindings carry.
 func stackLabels(id lb.StackID) map[string]string {
-	if namespace, name, own := strings.Cut(string(id), "/"); own {
-		return map[string]string{stackNamespaceLabel: namespace, stackNameLabel: name}
+	front := string(id.FrontEnd())
+	if namespace, name, own := id.Own(); own {
+		return map[string]string{front + stackNamespaceLabel: namespace, front + stackNameLabel: name}
 	}
-	return map[string]string{stackLabel: string(id)}
+	return map[string]string{front + stackLabel: id.Name()}
 }
 
 // stackOfBinding says which stack made a binding; ok is false for one that a user made.
 func stackOfBinding(b *elbv2api.TargetGroupBinding) (id lb.StackID, ok bool) {
-	if group := b.Labels[stackLabel]; group != "" {
-		return lb.StackID(group), true
+	for _, front := range []lb.FrontEnd{lb.IngressFront, lb.ServiceFront} {
+		if group := b.Labels[string(front)+stackLabel]; group != "" {
+			return lb.NewStackID(front, group), true
+		}
+		namespace, name := b.Labels[string(front)+stackNamespaceLabel], b.Labels[string(front)+stackNameLabel]
+		if namespace != "" && name != "" {
+			return lb.NewStackID(front, namespace+"/"+name), true
+		}
 	}
-	namespace, name := b.Labels[stackNamespaceLabel], b.Labels[stackNameLabel]
-	return lb.StackID(namespace + "/" + name), namespace != "" && name != ""
+	return "", false
 }
 
 // binding is one TargetGroupBinding, as it is or as it should be. Of its labels only a stack's count.
@@ -239,15 +245,28 @@ func lowerBinding(stack lb.Stack, want lb.Binding, arn string, at site) *elbv2ap
 	}
 	if at.securityGroup != "" && len(want.Networking) > 0 {
 		object.Spec.Networking = &elbv2api.TargetGroupBindingNetworking{}
-		for _, p := range want.Networking {
-			port, tcp := portValue(p), elbv2api.NetworkingProtocol("TCP")
+		source := elbv2api.NetworkingPeer{SecurityGroup: &elbv2api.SecurityGroup{GroupID: at.securityGroup}}
+		for _, r := range want.Networking {
 			object.Spec.Networking.Ingress = append(object.Spec.Networking.Ingress, elbv2api.NetworkingIngressRule{
-				From:  []elbv2api.NetworkingPeer{{SecurityGroup: &elbv2api.SecurityGroup{GroupID: at.securityGroup}}},
-				Ports: []elbv2api.NetworkingPort{{Protocol: &tcp, Port: &port}},
+				From: []elbv2api.NetworkingPeer{source}, Ports: portsOf(r),
 			})
 		}
 	}
 	return object
+}
+
+func portsOf(r lb.NetworkingRule) []elbv2api.NetworkingPort {
+	var out []elbv2api.NetworkingPort
+	for _, p := range r.Ports {
+		protocol := elbv2api.NetworkingProtocol(p.Protocol)
+		port := elbv2api.NetworkingPort{Protocol: &protocol}
+		if !p.All {
+			number := portValue(p.Port)
+			port.Port = &number
+		}
+		out = append(out, port)
+	}
+	return out
 }
 
 func portValue(p lb.Port) intstr.IntOrString {

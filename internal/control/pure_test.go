@@ -25,7 +25,7 @@ func stackWithBinding() lb.Stack {
 		TargetGroups: []lb.TargetGroup{{ID: "tg", Name: "k8s-default-web-0123456789", Protocol: lb.HTTP, IPAddressType: lb.IPv4}},
 		Bindings: []lb.Binding{{
 			TargetGroup: "tg", Namespace: "default", Name: "k8s-default-web-0123456789", Service: "web", ServicePort: lb.Port{Name: "http"},
-			TargetType: lb.InstanceTargets, NodeLabels: []lb.Tag{{Key: "pool", Value: "edge"}}, Networking: []lb.Port{{Number: 30080}, {Number: 9000}}, From: from,
+			TargetType: lb.InstanceTargets, NodeLabels: []lb.Tag{{Key: "pool", Value: "edge"}}, Networking: lb.FromSource(lb.Port{Number: 30080}, lb.Port{Number: 9000}), From: from,
 		}},
 	}
 }

@@ -46,10 +46,48 @@ type LoadBalancer struct {
 	IPAddressType  IPAddressType
 	Subnets        SubnetSelection
 	SecurityGroups []SecurityGroupRef
-	Attributes     []Attribute // sorted by key; others stay as they are
-	Tags           []Tag       // sorted by key
-	Listeners      []Listener  // sorted by port
+	Network        NetworkSettings // of network load balancers only
+	Attributes     []Attribute     // sorted by key; others stay as they are
+	Tags           []Tag           // sorted by key
+	Listeners      []Listener      // sorted by port
 	From           []Object
+}
+
+// NetworkSettings are what only network load balancers have. Zero values leave it to the cloud.
+type NetworkSettings struct {
+	// SchemeFree says that nobody asked for the scheme, so that one that exists keeps its own.
+	SchemeFree bool
+	Addresses  StaticAddresses
+	// SourceNAT says whether the load balancer talks to targets from addresses of its own of IPv6.
+	SourceNAT Switch
+	// PrivateLinkIngress says whether the rules of security groups count for what comes by PrivateLink.
+	PrivateLinkIngress Switch
+}
+
+// Switch is on, off, or left as it is.
+type Switch string
+
+// The positions of a Switch.
+const (
+	AsIs Switch = ""
+	On   Switch = "on"
+	Off  Switch = "off"
+)
+
+// StaticAddresses are those that a load balancer must have. EIPs and SourceNATPrefixes are in the order of the subnets;
+// the others go to the subnet that they are in.
+type StaticAddresses struct {
+	EIPs              []StaticAddress
+	PrivateIPv4       []StaticAddress
+	IPv6              []StaticAddress
+	SourceNATPrefixes []StaticAddress
+}
+
+// StaticAddress is one address, allocation or prefix, and where it was asked for.
+type StaticAddress struct {
+	Value string
+	From  Object
+	Field string
 }
 
 // Attribute is a setting of a load balancer, listener or target group under the key that ELBv2 has for it. Compile lets
@@ -84,16 +122,9 @@ type SecurityGroup struct {
 	ID          ResourceID
 	Name        string
 	Description string
-	Ingress     []IngressPermission // sorted
+	Ingress     []IngressRule // sorted
 	Tags        []Tag
 	From        []Object
-}
-
-// IngressPermission allows TCP to one port from one CIDR block or prefix list.
-type IngressPermission struct {
-	Port       uint16
-	CIDR       string
-	PrefixList string
 }
 
 // Listener is one port of a load balancer. Rules are in order of priority, which is 1, 2, 3 ….
@@ -112,6 +143,7 @@ type Listener struct {
 type Handshake struct {
 	Certificates []Certificate // the first is the default; the client's server name picks among all
 	Policy       string        // an ELBv2 security policy, empty for the engine's default
+	ALPN         string        // an ALPN policy of ELBv2; empty leaves it as it is. TLS only
 }
 
 // Certificate names a server certificate; exactly one of ARN and Host is set.
@@ -169,6 +201,7 @@ type Action struct {
 type Forward struct {
 	TargetGroups []WeightedTargetGroup
 	Sticky       time.Duration // how long a client stays with its target group; zero for not at all
+	SourceSticky Switch        // of network load balancers: whether it does, by its address
 }
 
 // WeightedTargetGroup is a target group and its share. Exactly one of ID, ARN and Name is set: a target group of the

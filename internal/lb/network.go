@@ -33,19 +33,20 @@ func (p Place) String() string {
 // SecurityGroupID is the id of a security group.
 type SecurityGroupID string
 
-// IngressRule lets one source reach a range of ports. Exactly one of Group and CIDR is set.
+// IngressRule lets one source in, at a range of ports. Exactly one of Group, CIDR and PrefixList is set.
 type IngressRule struct {
-	Protocol string // tcp or udp
-	From, To int32
-	Group    SecurityGroupID
-	CIDR     string // masked; IPv4 or IPv6
+	Protocol   string // tcp, udp, icmp or icmpv6
+	From, To   int32  // ports; of ICMP the type and the code
+	Group      SecurityGroupID
+	CIDR       string // masked; IPv4 or IPv6
+	PrefixList string
 }
 
 // Compare orders rules.
 func (r IngressRule) Compare(other IngressRule) int {
 	return cmp.Or(
 		cmp.Compare(r.Protocol, other.Protocol), cmp.Compare(r.From, other.From), cmp.Compare(r.To, other.To),
-		cmp.Compare(r.Group, other.Group), cmp.Compare(r.CIDR, other.CIDR),
+		cmp.Compare(r.Group, other.Group), cmp.Compare(r.CIDR, other.CIDR), cmp.Compare(r.PrefixList, other.PrefixList),
 	)
 }
 
@@ -55,8 +56,11 @@ func (r IngressRule) String() string {
 	if r.From != r.To {
 		ports = fmt.Sprintf("%d-%d", r.From, r.To)
 	}
-	return r.Protocol + " " + ports + " from " + string(r.Group) + r.CIDR
+	return r.Protocol + " " + ports + " from " + r.Peer()
 }
+
+// Peer is who is let in: a security group, a block of addresses or a prefix list.
+func (r IngressRule) Peer() string { return string(r.Group) + r.CIDR + r.PrefixList }
 
 // Opening asks that an endpoint can be reached as rules say.
 type Opening struct {

@@ -6,15 +6,56 @@ import (
 	"strings"
 )
 
-// StackID identifies a stack in a cluster: "<namespace>/<name>" for one object's own stack, the group name for an
-// IngressGroup. It is the value of the tag ingress.k8s.aws/stack.
+// StackID identifies a stack in a cluster: "<namespace>/<name>" for the stack of one Ingress, the group's name for that of
+// an IngressGroup, and "service:<namespace>/<name>" for that of a Service. No name in Kubernetes has a colon, so stacks of
+// an Ingress and of a Service of the same name are two.
 type StackID string
 
-// ResourceID identifies a resource within its stack. It is the value of the tag ingress.k8s.aws/resource, so its form
-// is fixed by the AWS Load Balancer Controller, which must be able to take the resources over.
+// FrontEnd is the kind of object that a stack is compiled from. With ".k8s.aws/" behind it, it begins the keys of the tags
+// and labels that tell a stack's things.
+type FrontEnd string
+
+// The front ends.
+const (
+	IngressFront FrontEnd = "ingress"
+	ServiceFront FrontEnd = "service"
+)
+
+// NewStackID is the id of the stack that a front end has under a name, as tags have it: "<namespace>/<name>" or a group.
+func NewStackID(front FrontEnd, name string) StackID {
+	if front == IngressFront {
+		return StackID(name)
+	}
+	return StackID(string(front) + ":" + name)
+}
+
+// FrontEnd is what the stack is compiled from.
+func (id StackID) FrontEnd() FrontEnd {
+	if front, _, ok := strings.Cut(string(id), ":"); ok {
+		return FrontEnd(front)
+	}
+	return IngressFront
+}
+
+// Name is "<namespace>/<name>" or a group, the value of the tag that tells the stack.
+func (id StackID) Name() string {
+	if _, name, ok := strings.Cut(string(id), ":"); ok {
+		return name
+	}
+	return string(id)
+}
+
+// Own is the object that the stack is named after; ok is false for a group, which is named after none.
+func (id StackID) Own() (namespace, name string, ok bool) {
+	return strings.Cut(id.Name(), "/")
+}
+
+// ResourceID identifies a resource within its stack. It is the value of the tags ingress.k8s.aws/resource and
+// service.k8s.aws/resource, so its form is fixed by the AWS Load Balancer Controller, which must be able to take the
+// resources over.
 type ResourceID string
 
-// Resource ids that every stack of an Ingress uses.
+// Resource ids that every stack uses.
 const (
 	LoadBalancerID         ResourceID = "LoadBalancer"
 	ManagedSecurityGroupID ResourceID = "ManagedLBSecurityGroup"

@@ -67,9 +67,42 @@ type Binding struct {
 	Service     string
 	ServicePort Port
 	TargetType  TargetType
-	NodeLabels  []Tag  // matchLabels of the node selector; instance targets only
-	Networking  []Port // ports to open from the backend security group: target port, and health-check port if it differs
-	From        []Object
+	NodeLabels  []Tag // matchLabels of the node selector; instance targets only
+	// Networking is what targets let in from the stack's source; Unsecured what they let in where the load balancer has
+	// no security groups.
+	Networking   []NetworkingRule
+	Unsecured    []NetworkingRule
+	MultiCluster bool // other clusters have targets in the target group too
+	From         []Object
+}
+
+// NetworkingRule has targets let traffic in.
+type NetworkingRule struct {
+	From  Peers // the zero value is the stack's source
+	Ports []NetworkPort
+}
+
+// Peers are addresses; at most one field is set.
+type Peers struct {
+	CIDRs   []string
+	VPC     bool // all addresses of the VPC
+	Subnets bool // those of the load balancer's subnets
+}
+
+// NetworkPort is a port of targets; Port counts unless it is all of them.
+type NetworkPort struct {
+	Protocol Protocol // TCP or UDP
+	All      bool
+	Port     Port
+}
+
+// FromSource has targets let in TCP at these ports, from the stack's source, with one rule for each.
+func FromSource(ports ...Port) []NetworkingRule {
+	var rules []NetworkingRule
+	for _, p := range ports {
+		rules = append(rules, NetworkingRule{Ports: []NetworkPort{{Protocol: TCP, Port: p}}})
+	}
+	return rules
 }
 
 // Port is a port by number or, when Name is set, by name.

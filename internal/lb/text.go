@@ -64,6 +64,9 @@ func (t *text) loadBalancer(b LoadBalancer) {
 	for _, g := range b.SecurityGroups {
 		t.line(2, "security-group %s", g)
 	}
+	for _, line := range b.Network.lines() {
+		t.line(2, "%s", line)
+	}
 	t.attributes(2, b.Attributes)
 	t.tags(2, b.Tags)
 	t.from(2, "from", b.From)
@@ -94,13 +97,20 @@ func (t *text) handshake(depth int, h Handshake) {
 	if h.Policy != "" {
 		t.line(depth, "tls-policy %s", h.Policy)
 	}
+	if h.ALPN != "" {
+		t.line(depth, "alpn-policy %s", h.ALPN)
+	}
 }
 
 func (t *text) securityGroup(g SecurityGroup) {
 	t.line(1, "security-group %s %s", g.ID, g.Name)
 	t.line(2, "description %s", g.Description)
 	for _, p := range g.Ingress {
-		t.line(2, "allow tcp %d %s", p.Port, p.CIDR+p.PrefixList)
+		ports := strconv.Itoa(int(p.From))
+		if p.From != p.To {
+			ports += "-" + strconv.Itoa(int(p.To))
+		}
+		t.line(2, "allow %s %s %s", p.Protocol, ports, p.Peer())
 	}
 	t.tags(2, g.Tags)
 	t.from(2, "from", g.From)
@@ -108,7 +118,7 @@ func (t *text) securityGroup(g SecurityGroup) {
 
 func (t *text) targetGroup(g TargetGroup) {
 	t.line(1, "target-group %s %s", g.ID, g.Name)
-	t.line(2, "%s %s %s port %s %s", g.TargetType, g.Protocol, g.ProtocolVersion, Port{Number: int32(g.Port)}, g.IPAddressType)
+	t.line(2, "%s", g.Kind())
 	t.line(2, "health-check %s", g.HealthCheck)
 	t.attributes(2, g.Attributes)
 	t.tags(2, g.Tags)
@@ -121,8 +131,14 @@ func (t *text) binding(b Binding) {
 	for _, l := range b.NodeLabels {
 		t.line(2, "node-label %s=%s", l.Key, l.Value)
 	}
-	for _, p := range b.Networking {
-		t.line(2, "open tcp %s", p)
+	if b.MultiCluster {
+		t.line(2, "shared with other clusters")
+	}
+	for _, r := range b.Networking {
+		t.line(2, "open %s", r)
+	}
+	for _, r := range b.Unsecured {
+		t.line(2, "without security groups, open %s", r)
 	}
 	t.from(2, "from", b.From)
 }
@@ -161,8 +177,72 @@ func (c Certificate) String() string {
 
 // String is one line: HTTP traffic-port /health 200 every 15s timeout 5s healthy 2 unhealthy 2.
 func (h HealthCheck) String() string {
-	return fmt.Sprintf("%s %s %s %s every %s timeout %s healthy %d unhealthy %d",
-		h.Protocol, h.Port, h.Path, h.Matcher, h.Interval, h.Timeout, h.HealthyThreshold, h.UnhealthyThreshold)
+	what := strings.Join(strings.Fields(fmt.Sprint(h.Protocol, " ", h.Port, " ", h.Path, " ", h.Matcher)), " ")
+	return fmt.Sprintf("%s every %s timeout %s healthy %d unhealthy %d",
+		what, h.Interval, h.Timeout, h.HealthyThreshold, h.UnhealthyThreshold)
+}
+
+// Kind is what a target group is made with and keeps, on one line: ip HTTP HTTP1 port 8080 ipv4.
+func (g TargetGroup) Kind() string {
+	parts := []string{string(g.TargetType), string(g.Protocol)}
+	if g.ProtocolVersion != "" {
+		parts = append(parts, string(g.ProtocolVersion))
+	}
+	return strings.Join(append(parts, "port", Port{Number: int32(g.Port)}.String(), string(g.IPAddressType)), " ")
+}
+
+// String is "tcp 8080, udp 8080 from 0.0.0.0/0"; without the source where that is the stack's.
+func (r NetworkingRule) String() string {
+	var ports []string
+	for _, p := range r.Ports {
+		port := "all ports"
+		if !p.All {
+			port = p.Port.String()
+		}
+		ports = append(ports, strings.ToLower(string(p.Protocol))+" "+port)
+	}
+	return strings.Join(ports, ", ") + r.From.text()
+}
+
+func (p Peers) text() string {
+	switch {
+	case p.VPC:
+		return " from the VPC"
+	case p.Subnets:
+		return " from the load balancer's subnets"
+	case len(p.CIDRs) > 0:
+		return " from " + strings.Join(p.CIDRs, ",")
+	default:
+		return ""
+	}
+}
+
+// lines are the settings that are not left to the cloud.
+func (n NetworkSettings) lines() []string {
+	var out []string
+	if n.SchemeFree {
+		out = append(out, "scheme as it is, if there is one")
+	}
+	for _, list := range []struct {
+		name      string
+		addresses []StaticAddress
+	}{
+		{"elastic-ip", n.Addresses.EIPs},
+		{"private-ipv4", n.Addresses.PrivateIPv4},
+		{"ipv6", n.Addresses.IPv6},
+		{"source-nat-prefix", n.Addresses.SourceNATPrefixes},
+	} {
+		for _, a := range list.addresses {
+			out = append(out, list.name+" "+a.Value)
+		}
+	}
+	if n.SourceNAT != AsIs {
+		out = append(out, "source-nat "+string(n.SourceNAT))
+	}
+	if n.PrivateLinkIngress != AsIs {
+		out = append(out, "security groups for private link "+string(n.PrivateLinkIngress))
+	}
+	return out
 }
 
 // String is one line, such as: forward default/web-app:80, or fixed-response 404 text/plain.
@@ -201,6 +281,9 @@ func (f Forward) String() string {
 	out := strings.Join(groups, ", ")
 	if f.Sticky > 0 {
 		out += fmt.Sprintf(" sticky for %s", f.Sticky)
+	}
+	if f.SourceSticky != AsIs {
+		out += " sticky by source " + string(f.SourceSticky)
 	}
 	return out
 }

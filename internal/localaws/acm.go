@@ -65,23 +65,30 @@ func (s *Server) Certificate(arn string) (tls.Certificate, error) {
 }
 
 func (s *state) certificate(arn string) (tls.Certificate, error) {
-	if c, ok := s.certificates.get(arn); ok && c.Pair.Body != "" {
-		return c.Pair.tls()
+	pair, _, _, ok := s.pair(arn)
+	if !ok {
+		return tls.Certificate{}, fmt.Errorf("localaws: there is no issued certificate %s", arn)
 	}
-	for _, c := range s.serverCertificates.find(func(c serverCertificate) bool { return *c.Wire.Arn == arn }) {
-		return c.Pair.tls()
+	return pair.tls()
+}
+
+// pair finds the key pair of a certificate of ACM or IAM, with the id and the version of its row.
+func (s *state) pair(arn string) (pair keyPair, id string, version uint64, ok bool) {
+	if e, ok := s.certificates.rows[arn]; ok {
+		return e.Value.Pair, arn, e.version, e.Value.Pair.Body != ""
 	}
-	return tls.Certificate{}, fmt.Errorf("localaws: there is no issued certificate %s", arn)
+	for id, c := range s.serverCertificates.find(func(c serverCertificate) bool { return *c.Wire.Arn == arn }) {
+		return c.Pair, id, s.serverCertificates.rows[id].version, true
+	}
+	return keyPair{}, "", 0, false
 }
 
 // certificateUsers lists the load balancers whose listeners have a certificate.
 func (x *tx) certificateUsers(arn string) []string {
 	var users []string
-	for _, l := range x.state.listeners.all() {
-		for _, c := range l.Wire.Certificates {
-			if val(c.CertificateArn) == arn && !slices.Contains(users, l.balancer()) {
-				users = append(users, l.balancer())
-			}
+	for _, l := range x.state.listeners.find(func(l listener) bool { return slices.Contains(l.certificates(), arn) }) {
+		if !slices.Contains(users, l.balancer()) {
+			users = append(users, l.balancer())
 		}
 	}
 	return users

@@ -14,8 +14,8 @@ func badAction(format string, args ...any) error {
 	return wire.Errorf("InvalidLoadBalancerAction", format, args...)
 }
 
-// normalActions checks the actions of a rule or a listener and returns them as Describe shows them.
-func (x *tx) normalActions(b loadBalancer, actions []types.Action) ([]types.Action, error) {
+// normalActions checks the actions of a rule of a listener with a protocol, and returns them as Describe shows them.
+func (x *tx) normalActions(b loadBalancer, protocol types.ProtocolEnum, actions []types.Action) ([]types.Action, error) {
 	if len(actions) == 0 {
 		return nil, invalid("Actions must be specified")
 	}
@@ -40,9 +40,9 @@ func (x *tx) normalActions(b loadBalancer, actions []types.Action) ([]types.Acti
 	var err error
 	switch a.Type {
 	case types.ActionTypeEnumForward:
-		a, err = x.normalForward(b, a)
+		a, err = x.normalForward(b, protocol, a)
 	case types.ActionTypeEnumRedirect:
-		a.RedirectConfig, err = normalRedirect(a.RedirectConfig)
+		a.RedirectConfig, err = normalRedirect(a.RedirectConfig, protocol)
 	default:
 		a.FixedResponseConfig, err = normalFixedResponse(a.FixedResponseConfig)
 	}
@@ -82,7 +82,7 @@ func extraConfig(a types.Action) string {
 	return ""
 }
 
-func (x *tx) normalForward(b loadBalancer, a types.Action) (types.Action, error) {
+func (x *tx) normalForward(b loadBalancer, protocol types.ProtocolEnum, a types.Action) (types.Action, error) {
 	var tuples []types.TargetGroupTuple
 	sticky := &types.TargetGroupStickinessConfig{Enabled: ptr(false)}
 	if a.ForwardConfig != nil {
@@ -116,6 +116,9 @@ func (x *tx) normalForward(b loadBalancer, a types.Action) (types.Action, error)
 			t.Weight = ptr(int32(1))
 		}
 		switch {
+		case protocol != types.ProtocolEnumHttps && slices.Contains([]string{"HTTP2", grpc}, val(g.Wire.ProtocolVersion)):
+			return a, conflicting("Listener protocol '%s' is not supported with a target group with the protocol-version '%s'",
+				protocol, *g.Wire.ProtocolVersion)
 		case seen[g.arn()]:
 			return a, badAction("Target group '%s' was specified more than once", g.arn())
 		case *t.Weight < 0 || *t.Weight > 999:
@@ -141,7 +144,7 @@ func (x *tx) normalForward(b loadBalancer, a types.Action) (types.Action, error)
 	return a, nil
 }
 
-func normalRedirect(in *types.RedirectActionConfig) (*types.RedirectActionConfig, error) {
+func normalRedirect(in *types.RedirectActionConfig, from types.ProtocolEnum) (*types.RedirectActionConfig, error) {
 	if in == nil {
 		return nil, badAction("A RedirectConfig must be specified for an action of type 'redirect'")
 	}
@@ -160,6 +163,8 @@ func normalRedirect(in *types.RedirectActionConfig) (*types.RedirectActionConfig
 	switch {
 	case *r.Port != "#{port}" && (err != nil || port < 1 || port > 65535):
 		return nil, badAction("The redirect port '%s' must be between 1 and 65535, or #{port}", *r.Port)
+	case from == types.ProtocolEnumHttps && *r.Protocol == "HTTP":
+		return nil, badAction("A redirect from HTTPS to HTTP is not supported")
 	case !strings.HasPrefix(*r.Path, "/"):
 		return nil, badAction("The redirect path '%s' must start with '/'", *r.Path)
 	case *r.Protocol == "#{protocol}" && *r.Host == "#{host}" && *r.Port == "#{port}" && *r.Path == "/#{path}":

@@ -53,10 +53,10 @@ var balancerAttributes = map[string]attribute{
 	"routing.http.desync_mitigation_mode":                      {"defensive", oneOf("monitor", "defensive", "strictest"), false},
 	"routing.http.drop_invalid_header_fields.enabled":          {"false", boolean, false},
 	"routing.http.preserve_host_header.enabled":                {"false", boolean, false},
-	"routing.http.x_amzn_tls_version_and_cipher_suite.enabled": {"false", boolean, false}, // there is no TLS to tell of
+	"routing.http.x_amzn_tls_version_and_cipher_suite.enabled": {"false", boolean, false},
 	"routing.http.xff_client_port.enabled":                     {"false", boolean, false},
 	"routing.http.xff_header_processing.mode":                  {"append", oneOf("append", "preserve", "remove"), false},
-	"routing.http2.enabled":                                    {"true", boolean, false},  // HTTP listeners have no HTTP/2 anyway
+	"routing.http2.enabled":                                    {"true", boolean, false},
 	"waf.fail_open.enabled":                                    {"false", boolean, false}, // there is no WAF to fail
 }
 
@@ -124,6 +124,24 @@ var listenerAttributes = map[string]attribute{
 	"routing.http.response.content_security_policy.header_value":          {"", anyText, false},
 	"routing.http.response.x_content_type_options.header_value":           {"", anyText, false},
 	"routing.http.response.x_frame_options.header_value":                  {"", anyText, false},
+}
+
+// tlsListenerAttributes are those that an HTTPS listener has besides: names of headers that tell targets of TLS.
+var tlsListenerAttributes = func() map[string]attribute {
+	out := maps.Clone(listenerAttributes)
+	for _, name := range []string{"TLS-Version", "TLS-Cipher-Suite"} {
+		key := strings.ToLower(strings.ReplaceAll(name, "-", "_"))
+		out["routing.http.request.x_amzn_"+key+".header_name"] = attribute{"X-Amzn-" + name, headerName.MatchString, false}
+	}
+	return out
+}()
+
+// listenerAttributesOf are the attributes of listeners with a protocol.
+func listenerAttributesOf(p types.ProtocolEnum) map[string]attribute {
+	if p == types.ProtocolEnumHttps {
+		return tlsListenerAttributes
+	}
+	return listenerAttributes
 }
 
 var foreignListenerAttributes = []string{
@@ -279,7 +297,7 @@ func (x *tx) modifyListenerAttributes(in *elb.ModifyListenerAttributesInput) (*e
 	for _, a := range in.Attributes {
 		changes = append(changes, keyValue{val(a.Key), val(a.Value)})
 	}
-	l.Attributes, err = modifyAttributes("Listener", listenerAttributes, foreignListenerAttributes, l.Attributes, changes)
+	l.Attributes, err = modifyAttributes("Listener", listenerAttributesOf(l.Wire.Protocol), foreignListenerAttributes, l.Attributes, changes)
 	if err != nil {
 		return nil, err
 	}

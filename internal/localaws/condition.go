@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/sluicehq/sluice/internal/proxy"
 )
 
 var (
@@ -38,7 +40,7 @@ func (x *tx) normalConditions(conditions []types.RuleCondition) ([]types.RuleCon
 		seen[field] = true
 		out[i] = n
 		found := valuesOf(n)
-		values += len(found)
+		values += len(found) + len(regexesOf(n))
 		for _, v := range found {
 			if field != "source-ip" && field != "http-request-method" {
 				wildcards += strings.Count(v, "*") + strings.Count(v, "?")
@@ -77,16 +79,26 @@ func valuesOf(c types.RuleCondition) []string {
 	return nil
 }
 
+// regexesOf lists the regular expressions that a condition looks for.
+func regexesOf(c types.RuleCondition) []string {
+	switch {
+	case c.HostHeaderConfig != nil:
+		return c.HostHeaderConfig.RegexValues
+	case c.PathPatternConfig != nil:
+		return c.PathPatternConfig.RegexValues
+	case c.HttpHeaderConfig != nil:
+		return c.HttpHeaderConfig.RegexValues
+	}
+	return nil
+}
+
 func normalCondition(c types.RuleCondition) (types.RuleCondition, error) {
 	field := val(c.Field)
-	if usesRegex(c) {
-		return c, notServed("RegexValues")
-	}
 	n := types.RuleCondition{Field: &field}
 	configs := 0
 	for _, set := range []bool{
 		c.HostHeaderConfig != nil, c.PathPatternConfig != nil, c.HttpHeaderConfig != nil, c.HttpRequestMethodConfig != nil,
-		c.QueryStringConfig != nil, c.SourceIpConfig != nil, len(c.Values) > 0,
+		c.QueryStringConfig != nil, c.SourceIpConfig != nil, len(c.Values)+len(c.RegexValues) > 0,
 	} {
 		if set {
 			configs++
@@ -98,19 +110,19 @@ func normalCondition(c types.RuleCondition) (types.RuleCondition, error) {
 	mismatch := invalid("The configuration of the condition does not belong to the field '%s'", field)
 	switch field {
 	case "host-header":
-		if n.Values = c.Values; c.HostHeaderConfig != nil {
-			n.Values = c.HostHeaderConfig.Values
-		} else if len(c.Values) == 0 {
+		if n.Values, n.RegexValues = c.Values, c.RegexValues; c.HostHeaderConfig != nil {
+			n.Values, n.RegexValues = c.HostHeaderConfig.Values, c.HostHeaderConfig.RegexValues
+		} else if configured(c) {
 			return n, mismatch
 		}
-		n.HostHeaderConfig = &types.HostHeaderConditionConfig{Values: n.Values}
+		n.HostHeaderConfig = &types.HostHeaderConditionConfig{Values: n.Values, RegexValues: n.RegexValues}
 	case "path-pattern":
-		if n.Values = c.Values; c.PathPatternConfig != nil {
-			n.Values = c.PathPatternConfig.Values
-		} else if len(c.Values) == 0 {
+		if n.Values, n.RegexValues = c.Values, c.RegexValues; c.PathPatternConfig != nil {
+			n.Values, n.RegexValues = c.PathPatternConfig.Values, c.PathPatternConfig.RegexValues
+		} else if configured(c) {
 			return n, mismatch
 		}
-		n.PathPatternConfig = &types.PathPatternConditionConfig{Values: n.Values}
+		n.PathPatternConfig = &types.PathPatternConditionConfig{Values: n.Values, RegexValues: n.RegexValues}
 	case "http-header":
 		if n.HttpHeaderConfig = c.HttpHeaderConfig; n.HttpHeaderConfig == nil {
 			return n, mismatch
@@ -137,17 +149,25 @@ func normalCondition(c types.RuleCondition) (types.RuleCondition, error) {
 	return n, checkValues(n)
 }
 
-func usesRegex(c types.RuleCondition) bool {
-	return len(c.RegexValues) > 0 || c.HostHeaderConfig != nil && len(c.HostHeaderConfig.RegexValues) > 0 ||
-		c.PathPatternConfig != nil && len(c.PathPatternConfig.RegexValues) > 0 ||
-		c.HttpHeaderConfig != nil && len(c.HttpHeaderConfig.RegexValues) > 0
-}
+// configured says whether a condition has a configuration instead of mere values.
+func configured(c types.RuleCondition) bool { return len(c.Values)+len(c.RegexValues) == 0 }
 
 func checkValues(c types.RuleCondition) error {
 	field := *c.Field
-	values := valuesOf(c)
-	if len(values) == 0 {
+	values, regexes := valuesOf(c), regexesOf(c)
+	switch {
+	case len(values)+len(regexes) == 0:
 		return invalid("A condition of field '%s' must have a value", field)
+	case len(values) > 0 && len(regexes) > 0:
+		return invalid("A condition of field '%s' must have either Values or RegexValues, not both", field)
+	}
+	for _, r := range regexes {
+		if r == "" || len(r) > maxValue {
+			return invalid("Regular expression '%s' of field '%s' must have between 1 and %d characters", r, field, maxValue)
+		}
+		if err := proxy.CheckRegex(r); err != nil {
+			return invalid("The regular expression '%s' is not valid in a condition of field '%s': %s", r, field, err.Error())
+		}
 	}
 	if h := c.HttpHeaderConfig; h != nil {
 		if name := val(h.HttpHeaderName); !headerName.MatchString(name) || strings.EqualFold(name, "host") {

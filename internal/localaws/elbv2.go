@@ -24,6 +24,8 @@ func registerELBv2(b *binder) {
 	on(b, (*tx).describeListeners)
 	on(b, (*tx).describeListenerAttributes)
 	on(b, (*tx).modifyListenerAttributes)
+	on(b, (*tx).addListenerCertificates)
+	on(b, (*tx).removeListenerCertificates)
 	on(b, (*tx).describeListenerCertificates)
 	on(b, (*tx).createRule)
 	on(b, (*tx).modifyRule)

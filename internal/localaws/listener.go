@@ -13,44 +13,13 @@ import (
 
 // listener is a port of a load balancer. Its default rule is a row among the rules and has the same actions.
 type listener struct {
-	Wire        types.Listener
-	DefaultRule string
-	Attributes  map[string]string
+	Wire         types.Listener // with the default certificate
+	DefaultRule  string
+	Attributes   map[string]string
+	Certificates []string // ARNs of the others, for clients that ask for their names
 }
 
 func (l listener) balancer() string { return *l.Wire.LoadBalancerArn }
-
-// checkProtocol: HTTP is what this version serves.
-func checkProtocol(p types.ProtocolEnum, certificates []types.Certificate) error {
-	switch p {
-	case types.ProtocolEnumHttp:
-		return nil
-	case types.ProtocolEnumHttps:
-		if len(certificates) == 0 {
-			return invalid("A certificate must be specified for HTTPS listeners")
-		}
-		return wire.Errorf("UnsupportedProtocol", "HTTPS listeners are not supported by this version of local AWS")
-	case "":
-		return invalid("A listener protocol must be specified")
-	}
-	return wire.Errorf("UnsupportedProtocol", "Listener protocol '%s' is not supported for load balancers of type "+
-		"'application'; it must be one of HTTP, HTTPS", p)
-}
-
-// checkPlain refuses on an HTTP listener what only encrypted ones have.
-func checkPlain(certificates []types.Certificate, policy *string, alpn []string, auth *types.MutualAuthenticationAttributes) error {
-	switch {
-	case len(certificates) > 0:
-		return conflicting("Certificates cannot be specified for HTTP listeners")
-	case policy != nil:
-		return conflicting("An SSL policy cannot be specified for HTTP listeners")
-	case len(alpn) > 0:
-		return conflicting("An ALPN policy cannot be specified for HTTP listeners")
-	case auth != nil && val(auth.Mode) != "off":
-		return conflicting("Mutual authentication cannot be specified for HTTP listeners")
-	}
-	return nil
-}
 
 func (x *tx) createListener(in *elb.CreateListenerInput) (*elb.CreateListenerOutput, error) {
 	b, err := elbRow(x.state.loadBalancers, balancerKind, in.LoadBalancerArn)
@@ -60,14 +29,14 @@ func (x *tx) createListener(in *elb.CreateListenerInput) (*elb.CreateListenerOut
 	if in.Port == nil {
 		return nil, invalid("A listener port must be specified")
 	}
-	if err := checkProtocol(in.Protocol, in.Certificates); err != nil {
+	l := listener{
+		Wire:       types.Listener{LoadBalancerArn: in.LoadBalancerArn, Port: in.Port, Protocol: in.Protocol},
+		Attributes: defaults(listenerAttributesOf(in.Protocol)),
+	}
+	if err := x.setSecurity(&l.Wire, security{in.Certificates, in.SslPolicy, in.AlpnPolicy, in.MutualAuthentication}); err != nil {
 		return nil, err
 	}
-	if err := checkPlain(in.Certificates, in.SslPolicy, in.AlpnPolicy, in.MutualAuthentication); err != nil {
-		return nil, err
-	}
-	actions, err := x.normalActions(b, in.DefaultActions)
-	if err != nil {
+	if l.Wire.DefaultActions, err = x.normalActions(b, in.Protocol, in.DefaultActions); err != nil {
 		return nil, err
 	}
 	tags, err := x.collectELBTags(in.Tags)
@@ -75,13 +44,14 @@ func (x *tx) createListener(in *elb.CreateListenerInput) (*elb.CreateListenerOut
 		return nil, err
 	}
 	count := 0
-	for arn, l := range x.state.listeners.find(func(l listener) bool { return l.balancer() == b.arn() }) {
+	for arn, same := range x.state.listeners.find(func(o listener) bool { return o.balancer() == b.arn() }) {
 		count++
-		if *l.Wire.Port != *in.Port {
+		if *same.Wire.Port != *in.Port {
 			continue
 		}
-		if reflect.DeepEqual(l.Wire.DefaultActions, actions) && maps.Equal(x.tagsOf(arn), tags) {
-			return &elb.CreateListenerOutput{Listeners: []types.Listener{l.Wire}}, nil
+		l.Wire.ListenerArn = &arn
+		if reflect.DeepEqual(same.Wire, l.Wire) && maps.Equal(x.tagsOf(arn), tags) {
+			return &elb.CreateListenerOutput{Listeners: []types.Listener{same.Wire}}, nil
 		}
 		return nil, wire.Errorf("DuplicateListener", "A listener already exists on this port for this load balancer '%s'", b.arn())
 	}
@@ -89,17 +59,11 @@ func (x *tx) createListener(in *elb.CreateListenerInput) (*elb.CreateListenerOut
 		return nil, wire.Errorf("TooManyListeners", "The maximum number of listeners per load balancer has been reached: %d", limit)
 	}
 	arn := x.elbARN("listener/" + loadBalancerName(b.arn()) + "/" + x.hex(16))
-	l := listener{
-		Wire: types.Listener{
-			ListenerArn: &arn, LoadBalancerArn: in.LoadBalancerArn, Port: in.Port, Protocol: in.Protocol, DefaultActions: actions,
-		},
-		DefaultRule: ruleARN(arn, x.hex(16)),
-		Attributes:  defaults(listenerAttributes),
-	}
+	l.Wire.ListenerArn, l.DefaultRule = &arn, ruleARN(arn, x.hex(16))
 	x.state.listeners.put(x, arn, l)
 	x.setTags(arn, arn, tags)
 	x.state.rules.put(x, l.DefaultRule, rule{Listener: arn, Wire: types.Rule{
-		RuleArn: &l.DefaultRule, IsDefault: ptr(true), Priority: ptr("default"), Actions: actions,
+		RuleArn: &l.DefaultRule, IsDefault: ptr(true), Priority: ptr("default"), Actions: l.Wire.DefaultActions,
 		Conditions: []types.RuleCondition{}, Transforms: []types.RuleTransform{},
 	}})
 	x.setTags(l.DefaultRule, l.DefaultRule, nil)
@@ -115,12 +79,15 @@ func (x *tx) modifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListenerOut
 		return nil, err
 	}
 	b, _ := x.state.loadBalancers.get(l.balancer())
-	if in.Protocol != "" {
-		if err := checkProtocol(in.Protocol, in.Certificates); err != nil {
+	if in.Protocol != "" && in.Protocol != l.Wire.Protocol {
+		if err := setProtocol(&l, in.Protocol, in.SslPolicy); err != nil {
+			return nil, err
+		}
+		if err := x.checkRulesOf(b, *in.ListenerArn, in.Protocol); err != nil {
 			return nil, err
 		}
 	}
-	if err := checkPlain(in.Certificates, in.SslPolicy, in.AlpnPolicy, in.MutualAuthentication); err != nil {
+	if err := x.setSecurity(&l.Wire, security{in.Certificates, in.SslPolicy, in.AlpnPolicy, in.MutualAuthentication}); err != nil {
 		return nil, err
 	}
 	if in.Port != nil && *in.Port != *l.Wire.Port {
@@ -129,8 +96,12 @@ func (x *tx) modifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListenerOut
 		}
 		l.Wire.Port = in.Port
 	}
-	if len(in.DefaultActions) > 0 {
-		if l.Wire.DefaultActions, err = x.normalActions(b, in.DefaultActions); err != nil {
+	actions := in.DefaultActions
+	if len(actions) == 0 {
+		actions = l.Wire.DefaultActions
+	}
+	if len(in.DefaultActions) > 0 || in.Protocol != "" {
+		if l.Wire.DefaultActions, err = x.normalActions(b, l.Wire.Protocol, actions); err != nil {
 			return nil, err
 		}
 		r, _ := x.state.rules.get(l.DefaultRule)
@@ -142,6 +113,16 @@ func (x *tx) modifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListenerOut
 		return nil, err
 	}
 	return &elb.ModifyListenerOutput{Listeners: []types.Listener{l.Wire}}, nil
+}
+
+// checkRulesOf refuses a protocol that the actions of a listener's rules do not go with.
+func (x *tx) checkRulesOf(b loadBalancer, arn string, protocol types.ProtocolEnum) error {
+	for _, r := range x.state.rules.find(func(r rule) bool { return r.Listener == arn && !r.isDefault() }) {
+		if _, err := x.normalActions(b, protocol, r.Wire.Actions); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (x *tx) deleteListener(in *elb.DeleteListenerInput) (*elb.DeleteListenerOutput, error) {
@@ -190,12 +171,4 @@ func (x *tx) describeListeners(in *elb.DescribeListenersInput) (*elb.DescribeLis
 		out.Listeners = append(out.Listeners, l.value.Wire)
 	}
 	return out, nil
-}
-
-// describeListenerCertificates: HTTP listeners have none.
-func (x *tx) describeListenerCertificates(in *elb.DescribeListenerCertificatesInput) (*elb.DescribeListenerCertificatesOutput, error) {
-	if _, err := elbRow(x.state.listeners, listenerKind, in.ListenerArn); err != nil {
-		return nil, err
-	}
-	return &elb.DescribeListenerCertificatesOutput{Certificates: []types.Certificate{}}, nil
 }

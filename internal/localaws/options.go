@@ -70,6 +70,7 @@ var quotas = map[string]int{
 	"targets-per-network-load-balancer":                       3000,
 	"targets-per-availability-zone-per-network-load-balancer": 500,
 	"targets-per-availability-zone-per-gateway-load-balancer": 300,
+	"sluice/certificates-per-application-load-balancer":       25,
 	"sluice/targets-per-target-group":                         1000,
 	"sluice/security-groups-per-network-interface":            5,
 	"sluice/rules-per-security-group":                         60,

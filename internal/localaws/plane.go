@@ -2,6 +2,7 @@ package localaws
 
 import (
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -93,7 +94,7 @@ func (s *Server) planeConfig() proxy.Config {
 		listeners[l.balancer()] = append(listeners[l.balancer()], l)
 	}
 	for arn, b := range s.state.loadBalancers.all() {
-		c.LoadBalancers = append(c.LoadBalancers, planeBalancer(b, listeners[arn], rules))
+		c.LoadBalancers = append(c.LoadBalancers, s.planeBalancer(b, listeners[arn], rules))
 	}
 	for _, arn := range s.state.targetGroups.order {
 		e := s.state.targetGroups.rows[arn]
@@ -101,6 +102,7 @@ func (s *Server) planeConfig() proxy.Config {
 	}
 	s.planeRules.keep(s.state.rules.has)
 	s.planeGroups.keep(s.state.targetGroups.has)
+	s.planeCertificates.keep(func(id string) bool { return s.state.certificates.has(id) || s.state.serverCertificates.has(id) })
 	return c
 }
 
@@ -135,7 +137,7 @@ func (t translations[T]) keep(exists func(string) bool) {
 	maps.DeleteFunc(t, func(id string, _ translation[T]) bool { return !exists(id) })
 }
 
-func planeBalancer(b loadBalancer, listeners []listener, rules map[string][]planeRuleAt) proxy.LoadBalancer {
+func (s *Server) planeBalancer(b loadBalancer, listeners []listener, rules map[string][]planeRuleAt) proxy.LoadBalancer {
 	out := proxy.LoadBalancer{
 		ID: proxy.LoadBalancerID(b.arn()), DNSName: *b.Wire.DNSName, Address: b.Address,
 		IdleTimeout:     seconds(b.Attributes["idle_timeout.timeout_seconds"]),
@@ -158,7 +160,7 @@ func planeBalancer(b loadBalancer, listeners []listener, rules map[string][]plan
 		arn := *l.Wire.ListenerArn
 		p := proxy.Listener{
 			ID: proxy.ListenerID(arn), Port: uint16(*l.Wire.Port), Default: planeAction(l.Wire.DefaultActions),
-			Attributes: planeHeaders(l.Attributes),
+			Attributes: planeHeaders(l.Attributes), TLS: s.planeTLS(l, b.Attributes["routing.http2.enabled"] == "true"),
 		}
 		tried := rules[arn]
 		slices.SortFunc(tried, func(a, b planeRuleAt) int { return int(a.priority) - int(b.priority) })
@@ -171,10 +173,44 @@ func planeBalancer(b loadBalancer, listeners []listener, rules map[string][]plan
 	return out
 }
 
-// planeHeaders are the headers that a listener gives to answers.
+// planeTLS is how a listener ends TLS, or nil.
+func (s *Server) planeTLS(l listener, http2 bool) *proxy.TLS {
+	if l.Wire.Protocol != types.ProtocolEnumHttps {
+		return nil
+	}
+	out := &proxy.TLS{Policy: val(l.Wire.SslPolicy), HTTP2: http2}
+	for i, arn := range l.certificates() {
+		if c := s.planeCertificate(arn); i == 0 {
+			out.Certificate = c
+		} else {
+			out.Certificates = append(out.Certificates, c)
+		}
+	}
+	return out
+}
+
+// planeCertificate is a certificate with its key, or an empty one, of which the data plane complains.
+func (s *Server) planeCertificate(arn string) tls.Certificate {
+	pair, id, version, ok := s.state.pair(arn)
+	if !ok {
+		return tls.Certificate{}
+	}
+	return s.planeCertificates.get(id, version, func() tls.Certificate {
+		c, err := pair.tls()
+		if err != nil {
+			s.log.Error("a certificate cannot be used", "certificate", arn, "error", err)
+		}
+		return c
+	})
+}
+
+// planeHeaders are the headers that a listener gives to requests and answers.
 func planeHeaders(attributes map[string]string) proxy.ListenerAttributes {
 	value := func(name string) string { return attributes["routing.http.response."+name+".header_value"] }
 	return proxy.ListenerAttributes{
+		TLSVersionHeader:     attributes["routing.http.request.x_amzn_tls_version.header_name"],
+		TLSCipherSuiteHeader: attributes["routing.http.request.x_amzn_tls_cipher_suite.header_name"],
+
 		StrictTransportSecurity:       value("strict_transport_security"),
 		AccessControlAllowOrigin:      value("access_control_allow_origin"),
 		AccessControlAllowMethods:     value("access_control_allow_methods"),
@@ -189,9 +225,9 @@ func planeHeaders(attributes map[string]string) proxy.ListenerAttributes {
 }
 
 func planeRule(r rule) proxy.Rule {
-	p := proxy.Rule{ID: proxy.RuleID(*r.Wire.RuleArn), Action: planeAction(r.Wire.Actions)}
+	p := proxy.Rule{ID: proxy.RuleID(*r.Wire.RuleArn), Action: planeAction(r.Wire.Actions), Transforms: planeTransforms(r.Wire.Transforms)}
 	for _, c := range r.Wire.Conditions {
-		to := proxy.Condition{Field: *c.Field}
+		to := proxy.Condition{Field: *c.Field, Regex: regexesOf(c)}
 		if c.HttpHeaderConfig != nil {
 			to.HeaderName = *c.HttpHeaderConfig.HttpHeaderName
 		}
@@ -241,7 +277,7 @@ func planeAction(actions []types.Action) proxy.Action {
 func (s *Server) planeGroup(g targetGroup) proxy.TargetGroup {
 	w := g.Wire
 	out := proxy.TargetGroup{
-		ID: proxy.TargetGroupID(g.arn()), Protocol: string(w.Protocol),
+		ID: proxy.TargetGroupID(g.arn()), Protocol: string(w.Protocol), ProtocolVersion: proxy.ProtocolVersion(val(w.ProtocolVersion)),
 		DeregistrationDelay: seconds(g.Attributes["deregistration_delay.timeout_seconds"]),
 		Algorithm:           g.Attributes["load_balancing.algorithm.type"],
 		SlowStart:           seconds(g.Attributes["slow_start.duration_seconds"]),
@@ -251,7 +287,7 @@ func (s *Server) planeGroup(g targetGroup) proxy.TargetGroup {
 			Interval:         time.Duration(*w.HealthCheckIntervalSeconds) * time.Second,
 			Timeout:          time.Duration(*w.HealthCheckTimeoutSeconds) * time.Second,
 			HealthyThreshold: int(*w.HealthyThresholdCount), UnhealthyThreshold: int(*w.UnhealthyThresholdCount),
-			Matcher: *w.Matcher.HttpCode,
+			Matcher: val(w.Matcher.HttpCode) + val(w.Matcher.GrpcCode),
 		},
 	}
 	if port, err := strconv.ParseUint(*w.HealthCheckPort, 10, 16); err == nil {

@@ -37,15 +37,16 @@ func (x *tx) createRule(in *elb.CreateRuleInput) (*elb.CreateRuleOutput, error) 
 	if err != nil {
 		return nil, err
 	}
-	if len(in.Transforms) > 0 {
-		return nil, notServed("Transforms")
+	transforms, err := normalTransforms(in.Transforms)
+	if err != nil {
+		return nil, err
 	}
 	b, _ := x.state.loadBalancers.get(l.balancer())
 	conditions, err := x.normalConditions(in.Conditions)
 	if err != nil {
 		return nil, err
 	}
-	actions, err := x.normalActions(b, in.Actions)
+	actions, err := x.normalActions(b, l.Wire.Protocol, in.Actions)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func (x *tx) createRule(in *elb.CreateRuleInput) (*elb.CreateRuleOutput, error) 
 	arn := ruleARN(*in.ListenerArn, x.hex(16))
 	r := rule{Listener: *in.ListenerArn, Priority: *in.Priority, Wire: types.Rule{
 		RuleArn: &arn, Priority: ptr(strconv.Itoa(int(*in.Priority))), IsDefault: ptr(false), Conditions: conditions,
-		Actions: actions, Transforms: []types.RuleTransform{},
+		Actions: actions, Transforms: transforms,
 	}}
 	x.state.rules.put(x, arn, r)
 	x.setTags(arn, arn, tags)
@@ -107,8 +108,15 @@ func (x *tx) modifyRule(in *elb.ModifyRuleInput) (*elb.ModifyRuleOutput, error) 
 	if r.isDefault() {
 		return nil, wire.Errorf("OperationNotPermitted", "Default rule '%s' cannot be modified", *in.RuleArn)
 	}
-	if len(in.Transforms) > 0 {
-		return nil, notServed("Transforms")
+	switch {
+	case val(in.ResetTransforms) && len(in.Transforms) > 0:
+		return nil, invalid("Transforms and ResetTransforms cannot be specified at the same time")
+	case val(in.ResetTransforms):
+		r.Wire.Transforms = []types.RuleTransform{}
+	case len(in.Transforms) > 0:
+		if r.Wire.Transforms, err = normalTransforms(in.Transforms); err != nil {
+			return nil, err
+		}
 	}
 	l, _ := x.state.listeners.get(r.Listener)
 	b, _ := x.state.loadBalancers.get(l.balancer())
@@ -118,7 +126,7 @@ func (x *tx) modifyRule(in *elb.ModifyRuleInput) (*elb.ModifyRuleOutput, error) 
 		}
 	}
 	if len(in.Actions) > 0 {
-		if r.Wire.Actions, err = x.normalActions(b, in.Actions); err != nil {
+		if r.Wire.Actions, err = x.normalActions(b, l.Wire.Protocol, in.Actions); err != nil {
 			return nil, err
 		}
 	}

@@ -3,6 +3,7 @@ package localaws
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -45,6 +46,8 @@ type Server struct {
 	planeRules  translations[proxy.Rule]
 	planeGroups translations[proxy.TargetGroup]
 
+	planeCertificates translations[tls.Certificate]
+
 	random     sync.Mutex // guards options.Random
 	monitor    sync.Mutex // guards what follows
 	calls      calls
@@ -69,6 +72,7 @@ func New(o Options) (*Server, error) {
 		options: o, log: o.Logger, registry: r, quota: maps.Clone(quotas), state: newState(),
 		calls: calls{counts: map[string]int{}}, faults: faults{}, closing: make(chan struct{}),
 		planeRules: translations[proxy.Rule]{}, planeGroups: translations[proxy.TargetGroup]{},
+		planeCertificates: translations[tls.Certificate]{},
 	}
 	if err := s.adopt(o.Profile); err != nil {
 		return nil, err

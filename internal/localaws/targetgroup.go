@@ -135,21 +135,21 @@ func (x *tx) newTargetGroup(in *elb.CreateTargetGroupInput) (targetGroup, error)
 	if _, ok := x.state.vpcs.get(*in.VpcId); !ok {
 		return none, invalid("The VPC ID '%s' is not found", *in.VpcId)
 	}
-	switch version := val(in.ProtocolVersion); version {
-	case "", "HTTP1":
-	case "HTTP2", "GRPC":
-		return none, notServed("Protocol version '" + version + "'")
-	default:
+	version := firstOf(val(in.ProtocolVersion), "HTTP1")
+	if !slices.Contains([]string{"HTTP1", "HTTP2", grpc}, version) {
 		return none, invalid("The protocol version '%s' must be one of HTTP1, HTTP2, GRPC", version)
 	}
 	arn := x.elbARN("targetgroup/" + *in.Name + "/" + x.hex(16))
 	g := targetGroup{Attributes: defaults(groupAttributes), Wire: types.TargetGroup{
-		TargetGroupArn: &arn, TargetGroupName: in.Name, Protocol: in.Protocol, ProtocolVersion: ptr("HTTP1"), Port: in.Port,
+		TargetGroupArn: &arn, TargetGroupName: in.Name, Protocol: in.Protocol, ProtocolVersion: &version, Port: in.Port,
 		VpcId: in.VpcId, TargetType: kind, IpAddressType: types.TargetGroupIpAddressTypeEnumIpv4,
 		HealthCheckEnabled: ptr(true), HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: ptr("traffic-port"),
 		HealthCheckPath: ptr("/"), HealthCheckIntervalSeconds: ptr(int32(30)), HealthCheckTimeoutSeconds: ptr(int32(5)),
 		HealthyThresholdCount: ptr(int32(5)), UnhealthyThresholdCount: ptr(int32(2)), Matcher: &types.Matcher{HttpCode: ptr("200")},
 	}}
+	if version == grpc {
+		g.Wire.HealthCheckPath, g.Wire.Matcher = ptr("/AWS.ALB/healthcheck"), &types.Matcher{GrpcCode: ptr("12")}
+	}
 	err := setHealthCheck(&g.Wire, healthCheck{
 		in.HealthCheckEnabled, in.HealthCheckProtocol, in.HealthCheckPort, in.HealthCheckPath, in.HealthCheckIntervalSeconds,
 		in.HealthCheckTimeoutSeconds, in.HealthyThresholdCount, in.UnhealthyThresholdCount, in.Matcher,
@@ -159,12 +159,12 @@ func (x *tx) newTargetGroup(in *elb.CreateTargetGroupInput) (targetGroup, error)
 
 // sameSettings compares target groups by all that a caller chooses.
 func sameSettings(a, b types.TargetGroup) bool {
-	return a.Protocol == b.Protocol && *a.Port == *b.Port && *a.VpcId == *b.VpcId && a.TargetType == b.TargetType &&
+	return a.Protocol == b.Protocol && *a.ProtocolVersion == *b.ProtocolVersion && *a.Port == *b.Port && *a.VpcId == *b.VpcId && a.TargetType == b.TargetType &&
 		*a.HealthCheckEnabled == *b.HealthCheckEnabled && a.HealthCheckProtocol == b.HealthCheckProtocol &&
 		*a.HealthCheckPort == *b.HealthCheckPort && *a.HealthCheckPath == *b.HealthCheckPath &&
 		*a.HealthCheckIntervalSeconds == *b.HealthCheckIntervalSeconds &&
 		*a.HealthCheckTimeoutSeconds == *b.HealthCheckTimeoutSeconds && *a.HealthyThresholdCount == *b.HealthyThresholdCount &&
-		*a.UnhealthyThresholdCount == *b.UnhealthyThresholdCount && *a.Matcher.HttpCode == *b.Matcher.HttpCode
+		*a.UnhealthyThresholdCount == *b.UnhealthyThresholdCount && val(a.Matcher.HttpCode) == val(b.Matcher.HttpCode) && val(a.Matcher.GrpcCode) == val(b.Matcher.GrpcCode)
 }
 
 // healthCheck is what may be said about the health check when a target group is created or modified.
@@ -218,26 +218,53 @@ func setHealthCheck(g *types.TargetGroup, c healthCheck) error {
 	if c.matcher == nil {
 		return nil
 	}
-	if c.matcher.GrpcCode != nil || c.matcher.HttpCode == nil {
+	return setMatcher(g, c.matcher)
+}
+
+// grpc is the protocol version whose health checks look at statuses of gRPC.
+const grpc = "GRPC"
+
+func setMatcher(g *types.TargetGroup, m *types.Matcher) error {
+	if val(g.ProtocolVersion) == grpc {
+		switch {
+		case m.HttpCode != nil || m.GrpcCode == nil:
+			return invalid("The health check matcher of protocol version 'GRPC' must specify GrpcCode")
+		case !grpcMatcher.valid(*m.GrpcCode):
+			return invalid("Health check matcher gRPC code '%s' must be within '0-99', as in '0,12' or '0-99'", *m.GrpcCode)
+		}
+		g.Matcher = &types.Matcher{GrpcCode: m.GrpcCode}
+		return nil
+	}
+	switch {
+	case m.GrpcCode != nil || m.HttpCode == nil:
 		return invalid("The health check matcher of protocol version '%s' must specify HttpCode", val(g.ProtocolVersion))
+	case !httpMatcher.valid(*m.HttpCode):
+		return invalid("Health check matcher HTTP code '%s' must be within '200-499', as in '200,202' or '200-299'", *m.HttpCode)
 	}
-	if !validMatcher(*c.matcher.HttpCode) {
-		return invalid("Health check matcher HTTP code '%s' must be within '200-499', as in '200,202' or '200-299'", *c.matcher.HttpCode)
-	}
-	g.Matcher = &types.Matcher{HttpCode: c.matcher.HttpCode}
+	g.Matcher = &types.Matcher{HttpCode: m.HttpCode}
 	return nil
 }
 
-var matcherPart = regexp.MustCompile(`^(\d{3})(?:-(\d{3}))?$`)
+// matcherRange is which codes a matcher may list, and how each is written.
+type matcherRange struct {
+	least, most int
+	part        *regexp.Regexp
+}
 
-func validMatcher(s string) bool {
+var (
+	httpMatcher = matcherRange{200, 499, regexp.MustCompile(`^(\d{3})(?:-(\d{3}))?$`)}
+	grpcMatcher = matcherRange{0, 99, regexp.MustCompile(`^(\d{1,2})(?:-(\d{1,2}))?$`)}
+)
+
+func (r matcherRange) valid(s string) bool {
 	for part := range strings.SplitSeq(s, ",") {
-		m := matcherPart.FindStringSubmatch(part)
+		m := r.part.FindStringSubmatch(part)
 		if m == nil {
 			return false
 		}
-		first, last := m[1], firstOf(m[2], m[1])
-		if first < "200" || last > "499" || first > last {
+		first, _ := strconv.Atoi(m[1]) // digits, says the expression
+		last, _ := strconv.Atoi(firstOf(m[2], m[1]))
+		if first < r.least || last > r.most || first > last {
 			return false
 		}
 	}

@@ -243,7 +243,7 @@ func (x *tx) rollback() {
 func (x *tx) updatesPlane() bool {
 	return slices.ContainsFunc(x.writes, func(w write) bool {
 		switch w.kind {
-		case "loadbalancer", "listener", "rule", "targetgroup", "instance":
+		case "loadbalancer", "listener", "rule", "targetgroup", "instance", "certificate", "servercertificate":
 			return true
 		}
 		return false

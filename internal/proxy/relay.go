@@ -88,7 +88,10 @@ func (s *stream) relay(r *request, a *arrival, t *target) bool {
 		body = framing{}
 	}
 	head := &response{status: resp.StatusCode, fields: lowerFields(resp.Header, nil), body: body}
-	w := bodyWriter{buf: *buf, trailers: func() fields { return lowerFields(resp.Trailer, nil) }}
+	w := bodyWriter{buf: *buf, trailers: func() fields {
+		_, _ = from.Peek(1) // trailers are there when the end is, which a body of known length does not wait for
+		return lowerFields(resp.Trailer, nil)
+	}}
 	_ = s.begin(&w, &exchange{c: &s.side, r: r, a: a, t: t}, head, true) // never fails
 	hold := body.length > 0 && body.length <= maxHeld
 	if body.streams() { // the client may wait for the head before it says more

@@ -55,6 +55,12 @@ func compileRegex(pattern string, fold bool) (*regexp.Regexp, error) {
 	return regexp.Compile(pattern)
 }
 
+// CheckRegex says what is wrong with a regular expression of a condition or a transform.
+func CheckRegex(pattern string) error {
+	_, err := compileRegex(pattern, false)
+	return err
+}
+
 // apply replaces the first match; a text without one stays.
 func (w *rewrite) apply(s string) string {
 	at := w.find.FindStringSubmatchIndex(s)

@@ -8,11 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/sluicehq/sluice/lab/aws"
 	"github.com/sluicehq/sluice/lab/process"
@@ -286,6 +288,8 @@ func (l lab) startController(ctx context.Context, p *progress, a *api) error {
 		if err != nil {
 			return err
 		}
+		// The controller runs as a process of the lab: as a pod it could not reach local AWS, which is on loopback.
+		objects = slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "Deployment" })
 		if err := a.apply(ctx, objects); err != nil {
 			return err
 		}

@@ -90,8 +90,7 @@ func (s settings) securityGroup(g lb.SecurityGroup, v view) SecurityGroup {
 		Tags: s.userTags(g.Tags), Objects: g.From,
 	}
 	for _, p := range g.Ingress {
-		allowed := permission{Protocol: "tcp", From: int32(p.Port), To: int32(p.Port)}
-		allowed.PrefixList = p.PrefixList
+		allowed := permission{Protocol: p.Protocol, From: p.From, To: p.To, PrefixList: p.PrefixList}
 		if isIPv6(p.CIDR) {
 			allowed.CIDR6 = p.CIDR
 		} else {

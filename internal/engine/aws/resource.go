@@ -287,8 +287,9 @@ func (g TargetGroup) ID() plan.ID { return targetGroupID(g.Name) }
 // Fields are what CreateTargetGroup is given, and attributes.
 func (g TargetGroup) Fields() []plan.Field {
 	return append([]plan.Field{
-		{Name: "targets", Value: fmt.Sprintf("%s %s %s port %s %s",
-			g.TargetType, g.Protocol, g.ProtocolVersion, lb.Port{Number: int32(g.Port)}, g.IPAddressType)},
+		{Name: "targets", Value: lb.TargetGroup{
+			TargetType: g.TargetType, Protocol: g.Protocol, ProtocolVersion: g.ProtocolVersion, Port: g.Port, IPAddressType: g.IPAddressType,
+		}.Kind()},
 		{Name: "health-check", Value: g.HealthCheck.String()},
 	}, append(attributeFields(g.Attributes), tagFields(g.Tags)...)...)
 }

@@ -11,8 +11,8 @@ import (
 // Keys of the tags that tell ownership. They are those of the AWS Load Balancer Controller.
 const (
 	clusterTag         = "elbv2.k8s.aws/cluster"
-	stackTag           = "ingress.k8s.aws/stack"
-	resourceTag        = "ingress.k8s.aws/resource"
+	stackTag           = ".k8s.aws/stack"    // behind the stack's front end
+	resourceTag        = ".k8s.aws/resource" // behind the stack's front end
 	sharedResourceTag  = "elbv2.k8s.aws/resource"
 	backendGroupMarker = "backend-sg" // value of sharedResourceTag on the cluster's backend security group
 )
@@ -22,15 +22,32 @@ type tags map[string]string
 
 // tracking are the tags that make a resource ours.
 func tracking(cluster string, stack lb.StackID, resource lb.ResourceID) tags {
-	return tags{clusterTag: cluster, stackTag: string(stack), resourceTag: string(resource)}
+	front := string(stack.FrontEnd())
+	return tags{clusterTag: cluster, front + stackTag: stack.Name(), front + resourceTag: string(resource)}
 }
 
 // owner says which stack a resource with these tags belongs to; ok is false when it is not ours.
 func (t tags) owner(cluster string) (stack lb.StackID, resource lb.ResourceID, ok bool) {
-	if t[clusterTag] != cluster || t[stackTag] == "" || t[resourceTag] == "" {
+	if t[clusterTag] != cluster {
 		return "", "", false
 	}
-	return lb.StackID(t[stackTag]), lb.ResourceID(t[resourceTag]), true
+	for _, front := range frontEnds {
+		name, id := t[string(front)+stackTag], t[string(front)+resourceTag]
+		if name != "" && id != "" {
+			return lb.NewStackID(front, name), lb.ResourceID(id), true
+		}
+	}
+	return "", "", false
+}
+
+// frontEnds are those whose stacks this engine makes.
+var frontEnds = []lb.FrontEnd{lb.IngressFront, lb.ServiceFront}
+
+// tellsOwner says whether a tag of this key tells ownership.
+func tellsOwner(key string) bool {
+	return key == clusterTag || key == sharedResourceTag || slices.ContainsFunc(frontEnds, func(front lb.FrontEnd) bool {
+		return key == string(front)+stackTag || key == string(front)+resourceTag
+	})
 }
 
 // isBackend says whether these are the tags of the cluster's backend security group.
@@ -77,7 +94,7 @@ func (t tags) sorted() []lb.Tag {
 // (legacy), which other programs still read.
 func (t tags) ours(cluster string, external []string) []lb.Tag {
 	return slices.DeleteFunc(t.sorted(), func(tag lb.Tag) bool {
-		return slices.Contains([]string{clusterTag, stackTag, resourceTag, sharedResourceTag}, tag.Key) ||
+		return tellsOwner(tag.Key) ||
 			strings.HasPrefix(tag.Key, "aws:") || slices.Contains(external, tag.Key) || legacyTag(tag.Key, cluster)
 	})
 }

@@ -59,7 +59,7 @@ func Stack(name string, s Shape) lb.Stack {
 	}
 	for _, port := range orElse(s.Ports, 80) {
 		for _, cidr := range orElse(s.CIDRs, "0.0.0.0/0") {
-			group.Ingress = append(group.Ingress, lb.IngressPermission{Port: port, CIDR: cidr})
+			group.Ingress = append(group.Ingress, lb.IngressRule{Protocol: "tcp", From: int32(port), To: int32(port), CIDR: cidr})
 		}
 		listener := lb.Listener{
 			Port: port, Protocol: lb.HTTP, Tags: tags, From: from,
@@ -79,9 +79,7 @@ func Stack(name string, s Shape) lb.Stack {
 		balancer.Listeners = append(balancer.Listeners, listener)
 	}
 	slices.SortFunc(balancer.Listeners, func(a, b lb.Listener) int { return cmp.Compare(a.Port, b.Port) })
-	slices.SortFunc(group.Ingress, func(a, b lb.IngressPermission) int {
-		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.CIDR, b.CIDR))
-	})
+	slices.SortFunc(group.Ingress, lb.IngressRule.Compare)
 	stack.LoadBalancers, stack.SecurityGroups = []lb.LoadBalancer{balancer}, []lb.SecurityGroup{group}
 	slices.SortFunc(stack.TargetGroups, func(a, b lb.TargetGroup) int { return cmp.Compare(a.ID, b.ID) })
 	return stack
