@@ -12,6 +12,7 @@ The source is botocore's service-2.json files (Copyright Amazon.com, Inc. or its
 import gzip
 import json
 import os
+import re
 import sys
 
 SERVICES = {
@@ -126,9 +127,9 @@ def trim(model, operations):
             if part in shape:
                 kept[part] = pick(shape[part], MEMBER)
                 todo.append(shape[part]["shape"])
-        # Go's regular expressions have no look-ahead; the handlers refuse a hyphen at the start of a label.
+        # Go's regular expressions cannot look ahead or back; the handlers refuse a hyphen at the start of a label.
         if "pattern" in kept:
-            kept["pattern"] = kept["pattern"].replace("(?!-)", "")
+            kept["pattern"] = re.sub(r"\(\?<?[!=][^()]*\)", "", kept["pattern"])
         # EC2 checks its enumerations by hand, and its lists of instance types are megabytes.
         if model["metadata"]["protocol"] == "ec2":
             kept.pop("enum", None)

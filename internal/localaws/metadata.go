@@ -147,7 +147,11 @@ func (x *tx) metadataOf(i instance) map[string]string {
 		"meta-data/placement/region": x.options.Region, "meta-data/reservation-id": i.Reservation,
 		"meta-data/security-groups": groups, "meta-data/services/domain": "amazonaws.com", "meta-data/services/partition": "aws",
 		"meta-data/iam/security-credentials/" + instanceRole: x.roleCredentials(),
-		"dynamic/instance-identity/document":                 x.identityDocument(i),
+		"meta-data/iam/info": jsonText(map[string]string{
+			"Code": "Success", "LastUpdated": x.now.Format(time.RFC3339), "InstanceProfileId": "AIPALOCALINSTANCE",
+			"InstanceProfileArn": "arn:aws:iam::" + x.options.AccountID + ":instance-profile/" + instanceRole,
+		}),
+		"dynamic/instance-identity/document": x.identityDocument(i),
 	}
 	below := "meta-data/network/interfaces/macs/" + mac + "/"
 	maps.Copy(out, map[string]string{

@@ -40,6 +40,7 @@ type Server struct {
 	profile  atomic.Pointer[Profile]
 	throttle throttle
 	lag      lag
+	endpoint atomic.Pointer[string]              // where clients reach the API
 	dark     atomic.Pointer[map[netip.Addr]bool] // targets that cannot be reached
 
 	troubles    map[string]bool // what the data plane last complained of
@@ -199,6 +200,17 @@ func (s *Server) Region() string { return s.options.Region }
 // AccountID is the account whose resources these are.
 func (s *Server) AccountID() string { return s.options.AccountID }
 
+// Endpoint is where clients reach the API: it is in the addresses that login pages lead to.
+func (s *Server) Endpoint() string {
+	if at := s.endpoint.Load(); at != nil {
+		return *at
+	}
+	return "http://" + ListenAddress
+}
+
+// SetEndpoint says where clients reach the API. Serve finds out by itself.
+func (s *Server) SetEndpoint(url string) { s.endpoint.Store(&url) }
+
 // SetQuota changes a limit, by the name that DescribeAccountLimits gives it.
 func (s *Server) SetQuota(name string, limit int) error {
 	s.mu.Lock()
@@ -216,6 +228,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return ctx }, // only calls that a fault has hang look at it
+	}
+	if s.endpoint.Load() == nil {
+		s.SetEndpoint("http://" + l.Addr().String())
 	}
 	done := make(chan error, 1)
 	go func() { done <- h.Serve(l) }()
@@ -240,6 +255,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.admin(mux)
 	s.serveMetadata(mux)
+	s.serveLogins(mux)
 	mux.HandleFunc("/", s.serveAPI)
 	return mux
 }

@@ -35,6 +35,14 @@ type state struct {
 	regionalACLUses *table[string]
 	protections     *table[protection]
 
+	accelerators         *table[accelerator]
+	acceleratorListeners *table[gaListener]
+	endpointGroups       *table[endpointGroup]
+
+	userPools   *table[userPool]
+	userClients *table[userClient]
+	users       *table[poolUser]
+
 	hostedZones *table[dnsZone]
 	records     *table[recordNode]
 	zoneChanges *table[zoneChange]
@@ -77,6 +85,12 @@ func newState() *state {
 	s.regionalACLs = newTable[regionalACL](s, "regionalacl")
 	s.regionalACLUses = newTable[string](s, "regionalacluse")
 	s.protections = newTable[protection](s, "protection")
+	s.accelerators = newTable[accelerator](s, "accelerator")
+	s.acceleratorListeners = newTable[gaListener](s, "acceleratorlistener")
+	s.endpointGroups = newTable[endpointGroup](s, "endpointgroup")
+	s.userPools = newTable[userPool](s, "userpool")
+	s.userClients = newTable[userClient](s, "userclient")
+	s.users = newTable[poolUser](s, "user")
 	s.hostedZones = newTable[dnsZone](s, "hostedzone")
 	s.records = newTable[recordNode](s, "record")
 	s.zoneChanges = newTable[zoneChange](s, "zonechange")

@@ -283,16 +283,18 @@ func weighted(sets []types.ResourceRecordSet) []types.ResourceRecordSet {
 	return sets[:1]
 }
 
-// healthy: an alias that asks for its target's health has it, if in every target group in use that has targets one is
-// healthy. All else is taken to be healthy.
+// healthy: an alias that asks for its target's health has it, if the load balancer there is healthy. All else is taken to
+// be healthy.
 func (r resolver) healthy(set types.ResourceRecordSet) bool {
 	if set.AliasTarget == nil || !set.AliasTarget.EvaluateTargetHealth {
 		return true
 	}
 	b, found := r.state.balancerNamed(*set.AliasTarget.DNSName)
-	if !found {
-		return true
-	}
+	return !found || r.balancerHealthy(b)
+}
+
+// balancerHealthy: in every target group in use that has targets one is healthy.
+func (r resolver) balancerHealthy(b loadBalancer) bool {
 	for arn := range r.state.targetGroups.all() {
 		if !slices.Contains(r.balancersOf(arn), b.arn()) {
 			continue
