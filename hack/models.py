@@ -22,23 +22,21 @@ SERVICES = {
         DescribeListenerAttributes DescribeListenerCertificates DescribeListeners DescribeLoadBalancerAttributes
         DescribeLoadBalancers DescribeRules DescribeSSLPolicies DescribeTags DescribeTargetGroupAttributes
         DescribeTargetGroups DescribeTargetHealth ModifyListener ModifyListenerAttributes
-        ModifyLoadBalancerAttributes ModifyRule ModifyTargetGroup ModifyTargetGroupAttributes RegisterTargets
+        ModifyCapacityReservation ModifyLoadBalancerAttributes ModifyRule ModifyTargetGroup ModifyTargetGroupAttributes RegisterTargets
         RemoveListenerCertificates RemoveTags SetIpAddressType SetRulePriorities SetSecurityGroups SetSubnets
         """),
     "ec2": ("ec2/2016-11-15", """
-        AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress
-        CreateInternetGateway CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags CreateVpc
-        DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteTags DeleteVpc
-        DescribeAvailabilityZones DescribeInstances DescribeInternetGateways DescribeNetworkInterfaces
+        AcceptVpcPeeringConnection AllocateAddress AssociateRouteTable AttachInternetGateway
+        AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress CreateInternetGateway CreateManagedPrefixList
+        CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags CreateVpc CreateVpcPeeringConnection
+        DeleteInternetGateway DeleteManagedPrefixList DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet
+        DeleteTags DeleteVpc DeleteVpcPeeringConnection DescribeAccountAttributes DescribeAddresses
+        DescribeAvailabilityZones DescribeCoipPools DescribeInstances DescribeInternetGateways DescribeIpamPools
+        DescribeManagedPrefixLists DescribeNetworkAcls DescribeNetworkInterfaces DescribePrefixLists DescribeRegions
         DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeTags
-        DescribeVpcs DetachInternetGateway DisassociateRouteTable ModifySubnetAttribute RevokeSecurityGroupEgress
-        RevokeSecurityGroupIngress RunInstances TerminateInstances
-        """ """
-        AcceptVpcPeeringConnection CreateManagedPrefixList CreateVpcPeeringConnection DeleteManagedPrefixList
-        DeleteVpcPeeringConnection DescribeAccountAttributes DescribeCoipPools DescribeIpamPools
-        DescribeManagedPrefixLists DescribeNetworkAcls DescribePrefixLists DescribeRegions DescribeVpcAttribute
-        DescribeVpcPeeringConnections GetCoipPoolUsage GetManagedPrefixListEntries GetSecurityGroupsForVpc
-        ModifyVpcAttribute
+        DescribeVpcAttribute DescribeVpcPeeringConnections DescribeVpcs DetachInternetGateway DisassociateRouteTable
+        GetCoipPoolUsage GetManagedPrefixListEntries GetSecurityGroupsForVpc ModifySubnetAttribute ModifyVpcAttribute
+        ReleaseAddress RevokeSecurityGroupEgress RevokeSecurityGroupIngress RunInstances TerminateInstances
         """),
     "resourcegroupstaggingapi": ("resourcegroupstaggingapi/2017-01-26", "GetResources GetTagKeys GetTagValues TagResources UntagResources"),
     "acm": ("acm/2015-12-08", """

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -151,23 +152,20 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	config, vpc, err := awsAccess{f.cluster, f.region, f.vpc, f.vpcTags, f.endpoints, f.attempts}.open(ctx)
+	config, vpc, err := f.access().open(ctx)
 	if err != nil {
 		return err
 	}
 	engine, err := aws.New(aws.Options{
 		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external,
+		Checkpoints: control.NewCheckpoints(m.GetClient(), m.GetAPIReader(), f.ownNamespace()),
 	})
 	if err != nil {
 		return err
 	}
 	loop, err := control.New(m, control.Options{
-		Compile: compile.Options{
-			Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
-			DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant, TolerateMissingAction: f.tolerateAction,
-			BackendSecurityGroup: f.backendGroup, NoBackendSecurityGroup: !f.useBackendGroup, ManageBackendRules: f.manageBackend,
-		},
-		Engine: engine, Targets: engine, Networking: engine, Mirror: engine,
+		Compile: f.compileOptions(),
+		Engine:  engine, Targets: engine, Networking: engine, Mirror: engine,
 		VPCID: vpc, Namespace: f.namespace,
 		StackWorkers: f.stackWorkers, BindingWorkers: f.bindingWorkers, AuditInterval: f.audit,
 		Registry: crmetrics.Registry, Logger: logger,
@@ -184,6 +182,19 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	}
 	logger.Info("sluice has stopped")
 	return nil
+}
+
+// compileOptions is what objects mean; the engine's features are set by who has the engine.
+func (f controllerFlags) compileOptions() compile.Options {
+	return compile.Options{
+		Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
+		DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant, TolerateMissingAction: f.tolerateAction,
+		BackendSecurityGroup: f.backendGroup, NoBackendSecurityGroup: !f.useBackendGroup, ManageBackendRules: f.manageBackend,
+	}
+}
+
+func (f controllerFlags) access() awsAccess {
+	return awsAccess{f.cluster, f.region, f.vpc, f.vpcTags, f.endpoints, f.attempts}
 }
 
 // manager connects to the cluster.
@@ -226,6 +237,15 @@ func (f controllerFlags) connection() (*rest.Config, string, error) {
 		namespace = "kube-system"
 	}
 	return kube, namespace, nil
+}
+
+// ownNamespace is where the controller keeps what is its own: the pod's namespace.
+func (f controllerFlags) ownNamespace() string {
+	const file = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+	if own, err := os.ReadFile(file); err == nil {
+		return strings.TrimSpace(string(own))
+	}
+	return cmp.Or(f.electionSpace, "kube-system")
 }
 
 // setLibraryLoggers has the libraries log as we do, their chatter only at level debug.

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	_ "golang.org/x/crypto/x509roots/fallback" // the image has no certificates of its own
 )
 
 // version is set by the linker.
@@ -27,6 +28,8 @@ func main() {
 	switch {
 	case errors.Is(err, errRefused): // that has been printed in full
 		os.Exit(1)
+	case errors.Is(err, errChanges):
+		os.Exit(2)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "sluice:", err)
 		os.Exit(1)

@@ -287,22 +287,6 @@ func bindingSteps(have []*elbv2api.TargetGroupBinding, want []plan.Resource) []p
 	return plan.Diff(had, want)
 }
 
-// PlannedBindings are the steps that make a stack's bindings where there is nothing yet. They go behind that many
-// other steps of the same plan.
-func PlannedBindings(stack lb.Stack, behind int) []plan.Step {
-	groups := map[lb.ResourceID]lb.TargetGroupRef{}
-	for _, g := range stack.TargetGroups {
-		groups[g.ID] = unknownYet
-	}
-	steps := bindingSteps(nil, wantedBindings(stack, groups, nil, site{vpc: unknownYet, securityGroup: unknownYet}))
-	for i := range steps {
-		for n := range steps[i].Needs {
-			steps[i].Needs[n] += behind
-		}
-	}
-	return steps
-}
-
 // bindingPerformer applies steps of bindings.
 type bindingPerformer struct {
 	client client.Client

@@ -43,6 +43,9 @@ func registerEC2(b *binder) {
 	on(b, (*tx).terminateInstances)
 	on(b, (*tx).describeInstances)
 	on(b, (*tx).describeNetworkInterfaces)
+	on(b, (*tx).allocateAddress)
+	on(b, (*tx).releaseAddress)
+	on(b, (*tx).describeAddresses)
 	on(b, (*tx).createTags)
 	on(b, (*tx).deleteTags)
 	on(b, (*tx).describeEC2Tags)
@@ -95,6 +98,7 @@ var (
 	peeringID    = idKind{"pcx", "InvalidVpcPeeringConnectionID", "vpcPeeringConnection ID"}
 	prefixListID = idKind{"pl", "InvalidPrefixListID", "prefix list ID"}
 	networkACLID = idKind{"acl", "InvalidNetworkAclID", "networkAcl ID"}
+	elasticIPID  = idKind{"eipalloc", "InvalidAllocationID", "allocation ID"}
 )
 
 func (k idKind) notFound(ids ...string) error {

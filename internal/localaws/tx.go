@@ -25,6 +25,7 @@ type state struct {
 	interfaces       *table[networkInterface]
 	peerings         *table[peering]
 	prefixLists      *table[prefixList]
+	elasticIPs       *table[elasticIP]
 
 	certificates       *table[certificate]
 	serverCertificates *table[serverCertificate]
@@ -78,6 +79,7 @@ func newState() *state {
 	s.interfaces = newTable[networkInterface](s, "networkinterface")
 	s.peerings = newTable[peering](s, "peering")
 	s.prefixLists = newTable[prefixList](s, "prefixlist")
+	s.elasticIPs = newTable[elasticIP](s, "elasticip")
 	s.certificates = newTable[certificate](s, "certificate")
 	s.serverCertificates = newTable[serverCertificate](s, "servercertificate")
 	s.webACLs = newTable[webACL](s, "webacl")

@@ -22,7 +22,8 @@ const mostAttributes = 20
 // in bulk, so only those of which somebody wants some are known: since they were changed through here, or since they
 // were planned first.
 type attributes struct {
-	api api
+	api   api
+	touch func(arn string) // told what has changed
 
 	mu    sync.Mutex
 	known map[string]map[string]string
@@ -36,6 +37,7 @@ func (a *attributes) get(arn string) (map[string]string, bool) {
 }
 
 func (a *attributes) set(arn string, have map[string]string) {
+	defer a.touch(arn)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.known == nil {
@@ -44,10 +46,41 @@ func (a *attributes) set(arn string, have map[string]string) {
 	a.known[arn] = have
 }
 
+// recall takes what a checkpoint has of resources that are still there.
+func (a *attributes) recall(m memory, there func(arn string) bool) {
+	for arn, have := range m.Attributes {
+		if _, known := a.get(arn); !known && there(arn) {
+			a.set(arn, have)
+		}
+	}
+}
+
 func (a *attributes) drop(arn string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.known, arn)
+}
+
+// of are the attributes that are known of what a checkpoint keeps.
+func (a *attributes) of(m memory) map[string]map[string]string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	some := map[string]map[string]string{}
+	take := func(arn string) {
+		if have, ok := a.known[arn]; ok {
+			some[arn] = have
+		}
+	}
+	for _, b := range m.LoadBalancers {
+		take(b.ARN)
+	}
+	for _, l := range m.Listeners {
+		take(l.ARN)
+	}
+	for _, g := range m.TargetGroups {
+		take(g.ARN)
+	}
+	return some
 }
 
 // learn reads what is not known yet. What is gone has none.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,6 +37,8 @@ type Options struct {
 	Parallel int                                              // steps of one plan at a time; 8 by default
 	// ExternalTags are tag keys that somebody else manages: they are neither changed nor removed.
 	ExternalTags []string
+	// Checkpoints keeps what is known outside of the process, so that the next start reads little. None when nil.
+	Checkpoints Store
 }
 
 func (o Options) withDefaults() Options {
@@ -80,6 +83,7 @@ type Engine struct {
 	groups     *namedGroups
 	attributes *attributes
 	targets    *targets
+	checkpoint *checkpoint
 
 	interfaces     *interfaces
 	endpointGroups *endpointGroups
@@ -104,65 +108,25 @@ func New(o Options) (*Engine, error) {
 		return nil, errors.New("aws: the region must be given")
 	}
 	api := newAPI(o.Config)
+	mirror := newMirror(o.Cluster, o.Now)
+	attributes := &attributes{api: api, touch: mirror.touch}
+	where := strings.Join([]string{o.Cluster, o.Config.Region, o.VPCID}, " ")
 	return &Engine{
 		options:    o,
 		settings:   settings{cluster: o.Cluster, externalTags: o.ExternalTags},
 		api:        api,
 		reader:     reader{api: api, cluster: o.Cluster, vpc: o.VPCID},
-		mirror:     newMirror(o.Cluster, o.Now),
+		mirror:     mirror,
+		checkpoint: newCheckpoint(o.Checkpoints, mirror, attributes, where, o.Logger),
 		network:    &network{api: api, vpc: o.VPCID, now: o.Now},
 		external:   newExternalGroups(api, o.Now),
 		groups:     newNamedGroups(api, o.VPCID, o.Now),
-		attributes: &attributes{api: api},
+		attributes: attributes,
 		targets:    newTargets(),
 
 		interfaces:     newInterfaces(api, o.VPCID, o.Now),
 		endpointGroups: newEndpointGroups(api, o.VPCID, o.Cluster),
 	}, nil
-}
-
-// Load fills the mirror from AWS. Nothing can be planned before it succeeded once.
-func (e *Engine) Load(ctx context.Context) error {
-	_, err := e.refreshAll(ctx)
-	return err
-}
-
-// Audit reads everything again and returns the stacks for which AWS differs from what the mirror had, sorted, so that
-// they are planned anew. What was changed through this engine meanwhile, or shortly before, is left as the mirror has
-// it. The picture of the VPC, and where targets are, is read again when it is needed next; security groups of targets
-// are read now, so that PlanIngress sees what others changed.
-func (e *Engine) Audit(ctx context.Context) ([]lb.StackID, error) {
-	changed, err := e.refreshAll(ctx)
-	if err != nil {
-		return nil, err
-	}
-	e.network.forget()
-	e.external.forget()
-	e.groups.forget()
-	drifted, err := e.attributes.audit(ctx)
-	if err != nil {
-		return nil, err
-	}
-	changed = e.mirror.stacksOf(drifted, changed)
-	e.interfaces.forget()
-	if err := e.endpointGroups.refresh(ctx); err != nil {
-		return changed, err
-	}
-	if len(changed) > 0 {
-		e.options.Logger.Info("AWS differs from what was known", "stacks", changed)
-	}
-	return changed, nil
-}
-
-func (e *Engine) refreshAll(ctx context.Context) ([]lb.StackID, error) {
-	e.auditing.Lock()
-	defer e.auditing.Unlock()
-	since := e.options.Now().Add(-settleTime)
-	fresh, err := e.reader.read(ctx, e.mirror.arns())
-	if err != nil {
-		return nil, fmt.Errorf("aws: read what cluster %s has: %w", e.options.Cluster, err)
-	}
-	return e.mirror.merge(fresh, since), nil
 }
 
 // Provisioning looks at the load balancers that were not active yet when last seen, and returns the stacks for which
@@ -196,6 +160,9 @@ func (e *Engine) Features() lb.Features { return lb.Features{lb.InstanceTargetsF
 func (e *Engine) Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdict, error) {
 	if !e.mirror.isLoaded() {
 		return plan.Plan{}, nil, errors.New("aws: nothing was loaded yet")
+	}
+	if err := e.lookInto(ctx, want.ID); err != nil {
+		return plan.Plan{}, nil, err
 	}
 	v := e.mirror.planning(want.ID, wantsBackend(want))
 	want = e.settings.asIs(want, v)
@@ -251,6 +218,10 @@ func (e *Engine) planWith(want lb.Stack, v view, subnets map[lb.ResourceID][]str
 
 // Apply performs a plan of Plan.
 func (e *Engine) Apply(ctx context.Context, p plan.Plan) plan.Result {
+	if p.Stack != "" {
+		e.checkpoint.begin(ctx, p.Stack)
+		defer e.checkpoint.end(p.Stack)
+	}
 	return plan.Run(ctx, p, performer{Engine: e, plan: p}, e.options.Parallel)
 }
 

@@ -26,7 +26,7 @@ func NewOffline(o Options) engine.Engine {
 		options:    o,
 		settings:   settings{cluster: o.Cluster, externalTags: o.ExternalTags},
 		mirror:     newMirror(o.Cluster, o.Now),
-		attributes: &attributes{},
+		attributes: &attributes{touch: func(string) {}},
 		targets:    newTargets(),
 	}
 	return offline{e}
