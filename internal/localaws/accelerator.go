@@ -134,7 +134,7 @@ const acceleratorDomain = ".awsglobalaccelerator.com"
 // staticAddresses makes two addresses out of the blocks for benchmarks (RFC 2544, RFC 5180), which are nobody's.
 func (x *tx) staticAddresses(family types.IpAddressFamily) types.IpSet {
 	n := x.hex(4)
-	set := types.IpSet{IpAddressFamily: family, IpFamily: ptr(string(family))}
+	set := types.IpSet{IpAddressFamily: family, IpFamily: ptr(string(family))} //nolint:staticcheck // older clients read the deprecated one
 	if family == types.IpAddressFamilyIPv6 {
 		set.IpAddresses = []string{"2001:2:0:1::" + n, "2001:2:0:2::" + n}
 		return set

@@ -49,15 +49,32 @@ func browser(t *testing.T) *http.Client {
 	}}
 }
 
-func page(t *testing.T) func(*http.Response, error) (*http.Response, string) {
-	return func(resp *http.Response, err error) (*http.Response, string) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		return resp, string(must[[]byte](t)(io.ReadAll(resp.Body)))
+// shown is what a browser ends up with.
+type shown struct {
+	status   int
+	url      *url.URL // of the page
+	location *url.URL // where it leads, nil for nowhere
+}
+
+// visit opens an address, or sends a form there.
+func visit(t *testing.T, client *http.Client, address string, form url.Values) (shown, string) {
+	t.Helper()
+	method, body := http.MethodGet, io.Reader(nil)
+	if form != nil {
+		method, body = http.MethodPost, strings.NewReader(form.Encode())
 	}
+	r := must[*http.Request](t)(http.NewRequestWithContext(t.Context(), method, address, body))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	to, err := resp.Location()
+	if err != nil {
+		to = nil
+	}
+	return shown{resp.StatusCode, resp.Request.URL, to}, string(must[[]byte](t)(io.ReadAll(resp.Body)))
 }
 
 var hidden = regexp.MustCompile(`name="token" value="([^"]+)"`)
@@ -74,20 +91,20 @@ func TestLogin(t *testing.T) {
 	start := config.AuthCodeURL("state-1", oidc.Nonce("nonce-1"), oauth2.S256ChallengeOption(verifier))
 	person := browser(t)
 
-	resp, text := page(t)(person.Get(start))
-	if resp.StatusCode != http.StatusOK || !strings.Contains(text, "people") || !strings.HasSuffix(resp.Request.URL.Path, "/shop-login/login") {
-		t.Fatalf("%d %s %s", resp.StatusCode, resp.Request.URL, text)
+	resp, text := visit(t, person, start, nil)
+	if resp.status != http.StatusOK || !strings.Contains(text, "people") || !strings.HasSuffix(resp.url.Path, "/shop-login/login") {
+		t.Fatalf("%d %s %s", resp.status, resp.url, text)
 	}
-	send := func(form url.Values) (*http.Response, string) {
+	send := func(form url.Values) (shown, string) {
 		form.Set("token", hidden.FindStringSubmatch(text)[1])
-		next, body := page(t)(person.PostForm(resp.Request.URL.String(), form))
+		next, body := visit(t, person, resp.url.String(), form)
 		if hidden.MatchString(body) {
 			text = body
 		}
 		return next, body
 	}
-	if r, body := send(url.Values{"username": {"ann"}, "password": {"wrong"}}); r.StatusCode != http.StatusUnauthorized || !strings.Contains(body, "Incorrect username or password.") {
-		t.Errorf("%d %s", r.StatusCode, body)
+	if r, body := send(url.Values{"username": {"ann"}, "password": {"wrong"}}); r.status != http.StatusUnauthorized || !strings.Contains(body, "Incorrect username or password.") {
+		t.Errorf("%d %s", r.status, body)
 	}
 	if _, body := send(url.Values{"username": {"ann"}, "password": {"Given-1234"}}); !strings.Contains(body, "New password") {
 		t.Errorf("a given password can be kept: %s", body)
@@ -96,17 +113,17 @@ func TestLogin(t *testing.T) {
 		t.Error(body)
 	}
 	back, _ := send(url.Values{"username": {"ann"}, "password": {"Given-1234"}, "new-password": {"My-own-1234"}})
-	at := must[*url.URL](t)(back.Location())
-	if back.StatusCode != http.StatusFound || at.Host != "shop.example" || at.Query().Get("state") != "state-1" {
-		t.Fatalf("%d %s", back.StatusCode, at)
+	at := back.location
+	if back.status != http.StatusFound || at.Host != "shop.example" || at.Query().Get("state") != "state-1" {
+		t.Fatalf("%d %s", back.status, at)
 	}
 	if _, err := config.Exchange(ctx, at.Query().Get("code"), oauth2.VerifierOption("wrong"+verifier)); err == nil {
 		t.Error("a code is good without its verifier")
 	}
 
 	// The browser is logged in now: the second time there is no page.
-	again, _ := page(t)(person.Get(config.AuthCodeURL("state-2", oidc.Nonce("nonce-2"))))
-	at = must[*url.URL](t)(again.Location())
+	again, _ := visit(t, person, config.AuthCodeURL("state-2", oidc.Nonce("nonce-2")), nil)
+	at = again.location
 	token := must[*oauth2.Token](t)(config.Exchange(ctx, at.Query().Get("code")))
 	if _, err := config.Exchange(ctx, at.Query().Get("code")); err == nil {
 		t.Error("a code is good twice")
@@ -131,12 +148,12 @@ func TestLogin(t *testing.T) {
 	if fresh.AccessToken == "" || fresh.AccessToken == token.AccessToken {
 		t.Errorf("%+v", fresh)
 	}
-	out, _ := page(t)(person.Get(c.Endpoint + "/_local/cognito/shop-login/logout?client_id=" + *app.ClientId + "&logout_uri=https://shop.example/bye"))
-	if out.StatusCode != http.StatusFound || out.Header.Get("Location") != "https://shop.example/bye" {
-		t.Errorf("%d %v", out.StatusCode, out.Header)
+	out, _ := visit(t, person, c.Endpoint + "/_local/cognito/shop-login/logout?client_id=" + *app.ClientId + "&logout_uri=https://shop.example/bye", nil)
+	if out.status != http.StatusFound || out.location.String() != "https://shop.example/bye" {
+		t.Errorf("%+v", out)
 	}
-	if r, _ := page(t)(person.Get(start)); r.StatusCode != http.StatusOK {
-		t.Errorf("logged in after logging out: %d", r.StatusCode)
+	if r, _ := visit(t, person, start, nil); r.status != http.StatusOK {
+		t.Errorf("logged in after logging out: %d", r.status)
 	}
 }
 
@@ -150,8 +167,11 @@ func TestLoginRefused(t *testing.T) {
 		for i := 0; i < len(values); i += 2 {
 			q.Set(values[i], values[i+1])
 		}
-		resp, text := page(t)(browser(t).Get(at + *pool.Id + "/oauth2/authorize?" + q.Encode()))
-		return resp.StatusCode, resp.Header.Get("Location") + text
+		resp, text := visit(t, browser(t), at + *pool.Id + "/oauth2/authorize?" + q.Encode(), nil)
+		if resp.location != nil {
+			text = resp.location.String()
+		}
+		return resp.status, text
 	}
 	for why, row := range map[string]struct {
 		values []string
@@ -168,21 +188,21 @@ func TestLoginRefused(t *testing.T) {
 			t.Errorf("%s: %d %s", why, status, text)
 		}
 	}
-	if resp, _ := page(t)(http.Get(at + "nobody/oauth2/authorize")); resp.StatusCode != http.StatusNotFound {
-		t.Error(resp.StatusCode)
+	if resp, _ := visit(t, browser(t), at+"nobody/oauth2/authorize", nil); resp.status != http.StatusNotFound {
+		t.Error(resp.status)
 	}
 	for secret, want := range map[string]string{"wrong": "401 invalid_client", *app.ClientSecret: "400 invalid_grant"} {
-		resp, text := page(t)(http.PostForm(at+"shop-login/oauth2/token", url.Values{"grant_type": {"authorization_code"}, "code": {"x"}, "client_id": {*app.ClientId}, "client_secret": {secret}}))
+		resp, text := visit(t, browser(t), at+"shop-login/oauth2/token", url.Values{"grant_type": {"authorization_code"}, "code": {"x"}, "client_id": {*app.ClientId}, "client_secret": {secret}})
 		var answer struct{ Error string }
-		if err := json.Unmarshal([]byte(text), &answer); err != nil || fmt.Sprintf("%d %s", resp.StatusCode, answer.Error) != want {
-			t.Errorf("%d %s, want %s", resp.StatusCode, text, want)
+		if err := json.Unmarshal([]byte(text), &answer); err != nil || fmt.Sprintf("%d %s", resp.status, answer.Error) != want {
+			t.Errorf("%d %s, want %s", resp.status, text, want)
 		}
 	}
 	// A page of another site cannot fill in the form.
-	resp, text := page(t)(browser(t).PostForm(at+"shop-login/login?"+url.Values{"client_id": {*app.ClientId}, "redirect_uri": {app.CallbackURLs[0]}, "response_type": {"code"}}.Encode(),
-		url.Values{"username": {"ann"}, "password": {"Given-1234"}, "token": {""}}))
-	if resp.StatusCode != http.StatusUnauthorized || !strings.Contains(text, "try again") {
-		t.Errorf("%d %s", resp.StatusCode, text)
+	resp, text := visit(t, browser(t), at+"shop-login/login?"+url.Values{"client_id": {*app.ClientId}, "redirect_uri": {app.CallbackURLs[0]}, "response_type": {"code"}}.Encode(),
+		url.Values{"username": {"ann"}, "password": {"Given-1234"}, "token": {""}})
+	if resp.status != http.StatusUnauthorized || !strings.Contains(text, "try again") {
+		t.Errorf("%d %s", resp.status, text)
 	}
 }
 

@@ -144,13 +144,12 @@ func (x *tx) getSecurityGroupsForVpc(in *ec2.GetSecurityGroupsForVpcInput) (*ec2
 	if _, err := lookup(x.state.vpcs, vpcID, in.VpcId); err != nil {
 		return nil, err
 	}
-	renamed := slices.Clone(in.Filters) // this call has names of its own for two of the filters
-	for i, f := range renamed {
-		if val(f.Name) == "primary-vpc-id" {
-			renamed[i].Name = ptr("vpc-id")
+	inVPC := append(slices.Clone(in.Filters), types.Filter{Name: ptr("vpc-id"), Values: []string{*in.VpcId}})
+	for i, f := range inVPC {
+		if val(f.Name) == "primary-vpc-id" { // what other calls name vpc-id
+			inVPC[i].Name = ptr("vpc-id")
 		}
 	}
-	inVPC := append(renamed, types.Filter{Name: ptr("vpc-id"), Values: []string{*in.VpcId}})
 	found, next, err := describe(x, x.state.securityGroups, query[securityGroup]{
 		nil, groupID, inVPC, securityGroupFilters, in.MaxResults, in.NextToken,
 	})

@@ -360,12 +360,13 @@ func (r resolver) acceleratorNamed(name string) (addresses []netip.Addr, found b
 		}) {
 			for _, d := range g.Wire.EndpointDescriptions {
 				b, ok := r.state.loadBalancers.get(*d.EndpointId)
-				if !ok || *d.Weight == 0 || slices.Contains(all, b.Address) {
+				if !ok || *d.Weight == 0 {
 					continue
 				}
-				all = append(all, b.Address)
+				at, _ := r.balancerAddresses(*b.Wire.DNSName)
+				all = append(all, at...)
 				if r.balancerHealthy(b) {
-					addresses = append(addresses, b.Address)
+					addresses = append(addresses, at...)
 				}
 			}
 		}

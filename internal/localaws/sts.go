@@ -36,7 +36,7 @@ func (x *tx) assumeRole(in *sts.AssumeRoleInput) (*sts.AssumeRoleOutput, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &sts.AssumeRoleOutput{AssumedRoleUser: user, Credentials: credentials, PackedPolicySize: ptr(int32(0))}, nil
+	return &sts.AssumeRoleOutput{AssumedRoleUser: user, Credentials: credentials}, nil
 }
 
 // session makes the credentials of an assumed role. With --require-auth they cannot sign: its one key stays the only one.
@@ -77,7 +77,7 @@ func (x *tx) assumeRoleWithWebIdentity(in *sts.AssumeRoleWithWebIdentityInput) (
 	}
 	return &sts.AssumeRoleWithWebIdentityOutput{
 		AssumedRoleUser: user, Credentials: credentials, SubjectFromWebIdentityToken: &claims.Subject, Provider: &claims.Issuer,
-		Audience: claims.audience(), PackedPolicySize: ptr(int32(0)),
+		Audience: claims.audience(),
 	}, nil
 }
 

@@ -177,12 +177,15 @@ func recordsOf(set types.ResourceRecordSet, owner string) []dns.RR {
 	return out
 }
 
-// balancerRecords are the addresses behind a load balancer's name.
+// balancerRecords are the addresses behind the name of a load balancer, or of an accelerator.
 func (r resolver) balancerRecords(owner, name string, kind uint16) []dns.RR {
 	if kind != dns.TypeA {
 		return nil
 	}
-	addresses, _ := r.balancerAddresses(name)
+	addresses, found := r.balancerAddresses(name)
+	if !found {
+		addresses, _ = r.acceleratorNamed(name)
+	}
 	return addressRecords(owner, addresses)
 }
 
