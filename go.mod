@@ -48,7 +48,13 @@ require (
 	github.com/go-jose/go-jose/v4 v4.1.8
 )
 
-require github.com/coreos/go-oidc/v3 v3.21.0
+require (
+	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/chromedp v0.23.0
+	github.com/coreos/go-oidc/v3 v3.21.0
+)
+
+require github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 
 require (
 	github.com/aws/aws-sdk-go-v2/internal/configsources v1.5.10 // indirect

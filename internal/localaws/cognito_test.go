@@ -148,7 +148,7 @@ func TestLogin(t *testing.T) {
 	if fresh.AccessToken == "" || fresh.AccessToken == token.AccessToken {
 		t.Errorf("%+v", fresh)
 	}
-	out, _ := visit(t, person, c.Endpoint + "/_local/cognito/shop-login/logout?client_id=" + *app.ClientId + "&logout_uri=https://shop.example/bye", nil)
+	out, _ := visit(t, person, c.Endpoint+"/_local/cognito/shop-login/logout?client_id="+*app.ClientId+"&logout_uri=https://shop.example/bye", nil)
 	if out.status != http.StatusFound || out.location.String() != "https://shop.example/bye" {
 		t.Errorf("%+v", out)
 	}
@@ -167,7 +167,7 @@ func TestLoginRefused(t *testing.T) {
 		for i := 0; i < len(values); i += 2 {
 			q.Set(values[i], values[i+1])
 		}
-		resp, text := visit(t, browser(t), at + *pool.Id + "/oauth2/authorize?" + q.Encode(), nil)
+		resp, text := visit(t, browser(t), at+*pool.Id+"/oauth2/authorize?"+q.Encode(), nil)
 		if resp.location != nil {
 			text = resp.location.String()
 		}
