@@ -34,6 +34,8 @@ type controllerFlags struct {
 	cluster        string
 	class          string
 	region         string
+	sslPolicy      string
+	authorities    []string
 	vpc            string
 	vpcTags        map[string]string
 	endpoints      map[string]string
@@ -157,6 +159,7 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	}
 	engine, err := aws.New(aws.Options{
 		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external,
+		CertificateAuthorities: f.authorities,
 	})
 	if err != nil {
 		return err
@@ -165,6 +168,7 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 		Compile: compile.Options{
 			Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
 			DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant, TolerateMissingAction: f.tolerateAction,
+			SSLPolicy:            f.sslPolicy,
 			BackendSecurityGroup: f.backendGroup, NoBackendSecurityGroup: !f.useBackendGroup, ManageBackendRules: f.manageBackend,
 		},
 		Engine: engine, Targets: engine, Networking: engine, Mirror: engine,

@@ -23,11 +23,9 @@ var oldSwitches = []string{
 // oldFlags are those flags. The help does not list them; setting one is logged with the reason.
 var oldFlags = []oldFlag{
 	{"alb-gateway-max-concurrent-reconciles", "Gateways are not served by this version"},
-	{"allowed-certificate-authority-arns", "certificates are not discovered by this version"},
 	{"aws-api-throttle", "AWS's own throttling answers set the pace"},
 	{"aws-vpc-tag-key", "the AWS Load Balancer Controller ignores it too; use --aws-vpc-tags"},
 	{"default-pca-arn", "certificates are not requested by this version"},
-	{"default-ssl-policy", "HTTPS listeners are not served by this version"},
 	{"disable-ingress-class-annotation", "there is no admission webhook in this version"},
 	{"disable-ingress-group-name-annotation", "there is no admission webhook in this version"},
 	{"disable-restricted-sg-rules", "only the ports that are needed are opened in this version"},

@@ -178,11 +178,8 @@ func (r *reader) unservedParams(params *elbv2api.IngressClassParams) {
 		set  bool
 		stop bool
 	}{
-		{"certificateArn", len(s.CertificateArn) > 0, true},
 		{"ipamConfiguration", s.IPAMConfiguration != nil, true},
 		{"minimumLoadBalancerCapacity", s.MinimumLoadBalancerCapacity != nil, false},
-		{"sslPolicy", s.SSLPolicy != "", true},
-		{"sslRedirectPort", s.SSLRedirectPort != "", true},
 		{"wafv2AclArn", s.WAFv2ACLArn != "", true},
 		{"wafv2AclName", s.WAFv2ACLName != "", true},
 	} {

@@ -35,8 +35,12 @@ type Ingress struct {
 	ClassAttributes  []lb.Attribute // of class parameters; they win, key by key, where the Ingress is first in its group
 	Listen           []Listen       // sorted by port
 	ListenField      string         // where Listen was written
-	Tags             []lb.Tag       // sorted by key
-	TagsAt           Origin         // where they were written; with several places, the Ingress
+	// Certificates are those of all HTTPS ports, the first one the default where the Ingress decides it.
+	Certificates []lb.Certificate
+	Policy       Given[string] // of HTTPS ports
+	Redirect     Given[uint16] // the HTTPS port that all HTTP ports of the load balancer redirect to
+	Tags         []lb.Tag      // sorted by key
+	TagsAt       Origin        // where they were written; with several places, the Ingress
 }
 
 // Given is a setting that may have been given.
@@ -100,11 +104,10 @@ func IngressSettings(ingress *networkingv1.Ingress, params *elbv2api.IngressClas
 		ManageBackend:   r.boolean(manageBackendRules),
 		Attributes:      r.attributes(loadBalancerAttributes, knownBalancerAttributes),
 		ClassAttributes: r.classAttributes(params, "loadBalancerAttributes", class.LoadBalancerAttributes, knownBalancerAttributes),
-		Listen:          r.listeners(params, r.listen()),
-		ListenField:     field(listenPorts),
 		Tags:            merge(r.tags(), classTags(class), defaults.Tags),
 		TagsAt:          Origin{Object: r.layers[0].object, Field: field(tags)},
 	}
+	r.secured(&s, ingress, params)
 	if class.LoadBalancerName != "" {
 		s.LoadBalancerName = byClass(params, "loadBalancerName", class.LoadBalancerName, class.LoadBalancerName)
 	} else {
@@ -257,9 +260,13 @@ func (r *reader) canonical(at Origin, list []string) []string {
 	return slices.Compact(out)
 }
 
-func (r *reader) listen() []Listen {
+// listen are the ports to listen on. certified says whether certificates are listed.
+func (r *reader) listen(certified bool) []Listen {
 	value, at, ok := r.text(listenPorts)
-	if !ok {
+	switch {
+	case !ok && certified:
+		return []Listen{{Port: 443, Protocol: lb.HTTPS}}
+	case !ok:
 		return []Listen{{Port: 80, Protocol: lb.HTTP}}
 	}
 	list, err := parseListenPorts(value)

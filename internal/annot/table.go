@@ -91,8 +91,14 @@ var (
 		Doc: "CIDR blocks that the managed security group lets in, on every port of the Ingress."}
 	tags = Key{Suffix: "tags", Type: Map, Scope: LoadBalancerScope, Class: "tags", Service: true, Support: Served,
 		Doc: "Tags for everything that is made for the Ingress; on a Service, for its target groups."}
-	listenPorts = Key{Suffix: "listen-ports", Type: JSON, Default: `[{"HTTP": 80}]`, Scope: ListenerScope, Support: Served,
-		Doc: `Ports to listen on, such as [{"HTTP": 80}, {"HTTP": 8080}]. This version refuses HTTPS.`}
+	listenPorts = Key{Suffix: "listen-ports", Type: JSON, Default: `[{"HTTP": 80}]; with certificates listed [{"HTTPS": 443}]`, Scope: ListenerScope, Support: Served,
+		Doc: `Ports to listen on, such as [{"HTTP": 80}, {"HTTPS": 443}].`}
+	certificateARN = Key{Suffix: "certificate-arn", Type: List, Default: "found by host", Scope: ListenerScope, Class: "certificateArn", Support: Served,
+		Doc: "Certificates of HTTPS ports by their ARNs in ACM or IAM; the first of the first Ingress is the default. Without it, those that ACM has for the hosts in spec.rules and spec.tls are taken, exact and wildcard ones. Secrets in spec.tls have no effect."}
+	sslPolicy = Key{Suffix: "ssl-policy", Type: String, Default: "--default-ssl-policy", Scope: ListenerScope, Class: "sslPolicy", Support: Served,
+		Doc: "Security policy of the HTTPS ports of the Ingress, by its name in ELB."}
+	sslRedirect = Key{Suffix: "ssl-redirect", Type: Integer, Scope: ListenerScope, Class: "sslRedirectPort", Support: Served,
+		Doc: "HTTPS port to which all HTTP ports of the load balancer redirect (301). Their rules then have no effect."}
 	prefixLists = Key{Suffix: "security-group-prefix-lists", Type: List, Scope: LoadBalancerScope, Class: "prefixListsIDs", Support: Served,
 		Doc: "Prefix lists (pl-…) that the managed security group lets in, on every port of the Ingress, in addition to inbound-cidrs. Given alone, they take the place of 0.0.0.0/0."}
 	securityGroups = Key{Suffix: "security-groups", Type: List, Default: "a managed one and the cluster's own", Scope: LoadBalancerScope, Support: Served,
@@ -147,10 +153,7 @@ var table = []Key{
 	{Suffix: "enable-frontend-nlb", Type: Boolean, Scope: LoadBalancerScope, Support: Stops, Doc: "A Network Load Balancer in front."},
 	{Suffix: "frontend-nlb-", Type: String, Scope: LoadBalancerScope, Support: Passed, Doc: "Settings of the Network Load Balancer in front."},
 	{Suffix: "dry-run-plan", Type: JSON, Scope: LoadBalancerScope, Support: Passed, Doc: "Written by the reference, never read."},
-	listenPorts, listenerAttributes,
-	{Suffix: "certificate-arn", Type: List, Scope: ListenerScope, Class: "certificateArn", Support: Stops, Doc: "Certificates of HTTPS listeners."},
-	{Suffix: "ssl-policy", Type: String, Scope: ListenerScope, Class: "sslPolicy", Support: Stops, Doc: "TLS policy of HTTPS listeners."},
-	{Suffix: "ssl-redirect", Type: Integer, Scope: ListenerScope, Class: "sslRedirectPort", Support: Stops, Doc: "HTTPS port that HTTP listeners redirect to."},
+	listenPorts, certificateARN, sslPolicy, sslRedirect, listenerAttributes,
 	{Suffix: "mutual-authentication", Type: JSON, Scope: ListenerScope, Support: Stops, Doc: "Client certificates."},
 	{Suffix: "create-acm-cert", Type: Boolean, Scope: ListenerScope, Support: Stops, Doc: "Requests a certificate."},
 	{Suffix: "acm-pca-arn", Type: String, Scope: ListenerScope, Support: Passed, Doc: "Private CA for create-acm-cert."},

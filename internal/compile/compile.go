@@ -35,7 +35,8 @@ type Options struct {
 	// the source that targets are opened from; NoBackendSecurityGroup leaves it to each load balancer's managed one.
 	BackendSecurityGroup   string
 	NoBackendSecurityGroup bool
-	ManageBackendRules     bool // where no Ingress with security groups of its own says whether it has the backend one too
+	ManageBackendRules     bool   // where no Ingress with security groups of its own says whether it has the backend one too
+	SSLPolicy              string // of HTTPS ports where nobody names one; empty for the engine's own
 	Features               lb.Features
 }
 

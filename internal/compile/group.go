@@ -135,6 +135,9 @@ func (g *group) agree() shared {
 				_ = s.take(m) // its verdicts tell why it is what it was
 			}
 		}
+		if again := g.unsecured(&s); again {
+			continue
+		}
 		return s
 	}
 }
@@ -259,6 +262,11 @@ func (g *group) listeners(s shared) []lb.Listener {
 			Port: p.number, Protocol: p.protocol, Default: g.fallback(p),
 			Attributes: p.attributes.with(p.imposed), Tags: p.tags.sorted(),
 		}
+		if p.protocol == lb.HTTPS {
+			out[i].Handshake = lb.Handshake{Certificates: p.certificates, Policy: p.policy.Or(g.options.SSLPolicy)}
+		} else if s.redirect.Set() {
+			out[i].Default = toHTTPS(s.redirect.Value)
+		}
 	}
 	count := 0
 	for _, m := range g.inOrder() {
@@ -279,7 +287,7 @@ func (g *group) listeners(s shared) []lb.Listener {
 		for _, r := range m.form.rules {
 			for i := range out {
 				switch {
-				case !s.ports[i].has(m) || idle(r, out[i]):
+				case !s.ports[i].has(m) || idle(r, out[i]) || s.redirects(s.ports[i]):
 				case count == maxRules:
 					unfit = append(unfit, r.Field)
 				default:

@@ -230,9 +230,11 @@ func (a api) deleteTargetGroup(ctx context.Context, arn string) error {
 }
 
 func (a api) createListener(ctx context.Context, balancer string, l Listener, actions []elbtypes.Action, t tags) (listener, error) {
+	certificates, policy, alpn := l.sdk()
 	out, err := a.elb.CreateListener(ctx, &elb.CreateListenerInput{
 		LoadBalancerArn: aws.String(balancer), Port: aws.Int32(int32(l.Port)),
-		Protocol: elbtypes.ProtocolEnum(l.Protocol), DefaultActions: actions, Tags: sdkELBTags(t.sorted()),
+		Protocol: elbtypes.ProtocolEnum(l.Protocol), Certificates: certificates, SslPolicy: policy, AlpnPolicy: alpn,
+		DefaultActions: actions, Tags: sdkELBTags(t.sorted()),
 	})
 	if err != nil {
 		return listener{}, elbError("CreateListener", err)
@@ -241,9 +243,11 @@ func (a api) createListener(ctx context.Context, balancer string, l Listener, ac
 }
 
 func (a api) modifyListener(ctx context.Context, arn string, l Listener, actions []elbtypes.Action) (elbtypes.Listener, error) {
+	certificates, policy, alpn := l.sdk()
 	out, err := a.elb.ModifyListener(ctx, &elb.ModifyListenerInput{
 		ListenerArn: aws.String(arn), Port: aws.Int32(int32(l.Port)),
-		Protocol: elbtypes.ProtocolEnum(l.Protocol), DefaultActions: actions,
+		Protocol: elbtypes.ProtocolEnum(l.Protocol), Certificates: certificates, SslPolicy: policy, AlpnPolicy: alpn,
+		DefaultActions: actions,
 	})
 	if err != nil {
 		return elbtypes.Listener{}, elbError("ModifyListener", err)

@@ -43,7 +43,7 @@ func zoneSubnets(zones []elbtypes.AvailabilityZone) []string {
 func listenerRow(l elbtypes.Listener, t tags) listener {
 	return listener{
 		ARN: aws.ToString(l.ListenerArn), LoadBalancer: aws.ToString(l.LoadBalancerArn),
-		Port: uint16(aws.ToInt32(l.Port)), Protocol: lb.Protocol(l.Protocol),
+		Port: uint16(aws.ToInt32(l.Port)), Protocol: lb.Protocol(l.Protocol), handshake: handshakeRow(l),
 		Default: actionRow(l.DefaultActions), Tags: t,
 	}
 }

@@ -36,6 +36,9 @@ type Options struct {
 	Parallel int                                              // steps of one plan at a time; 8 by default
 	// ExternalTags are tag keys that somebody else manages: they are neither changed nor removed.
 	ExternalTags []string
+	// CertificateAuthorities are the private authorities, by ARN, whose certificates alone are found by host; any
+	// certificate is found when there are none.
+	CertificateAuthorities []string
 }
 
 func (o Options) withDefaults() Options {
@@ -81,6 +84,9 @@ type Engine struct {
 	attributes *attributes
 	targets    *targets
 
+	certificates *certificates
+	names        *serverNames
+
 	interfaces     *interfaces
 	endpointGroups *endpointGroups
 
@@ -116,6 +122,9 @@ func New(o Options) (*Engine, error) {
 		attributes: &attributes{api: api},
 		targets:    newTargets(),
 
+		certificates: &certificates{api: api, now: o.Now, authorities: o.CertificateAuthorities},
+		names:        &serverNames{api: api},
+
 		interfaces:     newInterfaces(api, o.VPCID, o.Now),
 		endpointGroups: newEndpointGroups(api, o.VPCID, o.Cluster),
 	}, nil
@@ -139,10 +148,16 @@ func (e *Engine) Audit(ctx context.Context) ([]lb.StackID, error) {
 	e.network.forget()
 	e.external.forget()
 	e.groups.forget()
+	e.certificates.forget()
 	drifted, err := e.attributes.audit(ctx)
 	if err != nil {
 		return nil, err
 	}
+	presented, err := e.names.audit(ctx, e.mirror.secured())
+	if err != nil {
+		return nil, err
+	}
+	drifted = append(drifted, presented...)
 	changed = e.mirror.stacksOf(drifted, changed)
 	e.interfaces.forget()
 	if err := e.endpointGroups.refresh(ctx); err != nil {
@@ -189,7 +204,9 @@ func (e *Engine) Provisioning(ctx context.Context) ([]lb.StackID, error) {
 }
 
 // Features are those of the Application Load Balancer that this engine has so far.
-func (e *Engine) Features() lb.Features { return lb.Features{lb.InstanceTargetsFeature} }
+func (e *Engine) Features() lb.Features {
+	return lb.Features{lb.InstanceTargetsFeature, lb.HTTPSListeners}
+}
 
 // Plan returns the steps from what the mirror has of a stack to what is wanted. It reads the VPC's subnets where a load
 // balancer is new or names its subnets, and target groups of others that rules name, unless they are known.
@@ -227,12 +244,26 @@ func (e *Engine) Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdi
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
-	p, verdicts, err := e.planWith(want, v, subnets, func(arn string) error { return e.attributes.learn(ctx, arn) })
+	want, uncertified, err := e.certificates.resolved(ctx, want, v, e.names)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	missing = append(missing, uncertified...)
+	if slices.ContainsFunc(missing, func(v lb.Verdict) bool { return v.Severity == lb.Refused }) {
+		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(missing), nil
+	}
+	p, verdicts, err := e.planWith(want, v, subnets, learning{
+		attributes: func(arn string) error { return e.attributes.learn(ctx, arn) },
+		names:      func(arn string) error { return e.names.learn(ctx, arn) },
+	})
 	return p, append(verdicts, missing...), err
 }
 
-// planWith plans with subnets resolved. learn reads attributes that are not known.
-func (e *Engine) planWith(want lb.Stack, v view, subnets map[lb.ResourceID][]string, learn func(arn string) error) (plan.Plan, []lb.Verdict, error) {
+// learning reads what is not known yet and cannot be read in bulk.
+type learning struct{ attributes, names func(arn string) error }
+
+// planWith plans with all that is symbolic resolved.
+func (e *Engine) planWith(want lb.Stack, v view, subnets map[lb.ResourceID][]string, learn learning) (plan.Plan, []lb.Verdict, error) {
 	lowered := lower(e.settings, want, v, subnets)
 	if len(lowered.verdicts) > 0 {
 		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(lowered.verdicts), nil
@@ -241,7 +272,11 @@ func (e *Engine) planWith(want lb.Stack, v view, subnets map[lb.ResourceID][]str
 	if v.Backend != nil && (wantsBackend(want) || !v.BackendNeeded) {
 		have = append(have, backendGroup(e.settings, v, nil))
 	}
-	have, err := e.attributes.compared(have, lowered.resources, learn)
+	have, err := e.attributes.compared(have, lowered.resources, learn.attributes)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	have, err = e.names.compared(have, lowered.resources, len(want.Kept) > 0, learn.names)
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}

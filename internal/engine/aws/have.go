@@ -31,7 +31,7 @@ func inventoryOf(s settings, v view) (resources []plan.Resource, rules map[plan.
 		}
 		have := Listener{
 			LoadBalancer: plan.ID{Kind: LoadBalancerKind, Name: v.LoadBalancers[i].Name},
-			Port:         l.Port, Protocol: l.Protocol, Default: l.Default.renamed(names.targetGroup),
+			Port:         l.Port, Protocol: l.Protocol, handshake: l.handshake, Default: l.Default.renamed(names.targetGroup),
 			Tags: l.Tags.ours(s.cluster, s.externalTags), arn: l.ARN,
 		}
 		resources = append(resources, have)

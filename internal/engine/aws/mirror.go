@@ -319,6 +319,19 @@ func (m *mirror) arns() []string {
 	return arns
 }
 
+// secured lists the listeners that speak TLS.
+func (m *mirror) secured() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var arns []string
+	for arn, l := range m.listeners.rows {
+		if l.Certificate != "" {
+			arns = append(arns, arn)
+		}
+	}
+	return arns
+}
+
 // provisioning lists the load balancers that are not active yet, sorted by ARN.
 func (m *mirror) provisioning() []string {
 	m.mu.Lock()

@@ -27,6 +27,7 @@ func NewOffline(o Options) engine.Engine {
 		settings:   settings{cluster: o.Cluster, externalTags: o.ExternalTags},
 		mirror:     newMirror(o.Cluster, o.Now),
 		attributes: &attributes{},
+		names:      &serverNames{},
 		targets:    newTargets(),
 	}
 	return offline{e}
@@ -45,7 +46,8 @@ func (o offline) Plan(_ context.Context, want lb.Stack) (plan.Plan, []lb.Verdict
 			subnets[b.ID] = []string{discoveredAtApply}
 		}
 	}
-	return o.planWith(want, o.mirror.view(want.ID), subnets, func(string) error { return nil })
+	nothing := func(string) error { return nil }
+	return o.planWith(want, o.mirror.view(want.ID), subnets, learning{nothing, nothing})
 }
 
 // Apply fails every step.

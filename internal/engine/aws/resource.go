@@ -17,6 +17,7 @@ const (
 	LoadBalancerKind         plan.Kind = "LoadBalancer"
 	ListenerKind             plan.Kind = "Listener"
 	RuleKind                 plan.Kind = "Rule"
+	ServerCertificateKind    plan.Kind = "ServerCertificate"
 	RulePrioritiesKind       plan.Kind = "RulePriorities"
 	TargetGroupKind          plan.Kind = "TargetGroup"
 )
@@ -131,10 +132,11 @@ type Listener struct {
 	LoadBalancer plan.ID
 	Port         uint16
 	Protocol     lb.Protocol
-	Default      action // target groups by name
-	Attributes   []lb.Attribute
-	Tags         []lb.Tag
-	Objects      []lb.Object
+	handshake
+	Default    action // target groups by name
+	Attributes []lb.Attribute
+	Tags       []lb.Tag
+	Objects    []lb.Object
 
 	arn     string
 	follows []plan.ID
@@ -145,12 +147,11 @@ func (l Listener) ID() plan.ID {
 	return plan.ID{Kind: ListenerKind, Name: l.LoadBalancer.Name + ":" + strconv.Itoa(int(l.Port))}
 }
 
-// Fields are the protocol, the default action, attributes and the tags.
+// Fields are the protocol, how TLS is spoken, the default action, attributes and the tags.
 func (l Listener) Fields() []plan.Field {
-	return append([]plan.Field{
-		{Name: "protocol", Value: string(l.Protocol)},
-		{Name: "default", Value: l.Default.String()},
-	}, append(attributeFields(l.Attributes), tagFields(l.Tags)...)...)
+	fields := append([]plan.Field{{Name: "protocol", Value: string(l.Protocol)}}, l.fields()...)
+	fields = append(fields, plan.Field{Name: "default", Value: l.Default.String()})
+	return append(fields, append(attributeFields(l.Attributes), tagFields(l.Tags)...)...)
 }
 
 // Refs are its load balancer and the target groups of its default action.

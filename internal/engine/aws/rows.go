@@ -28,6 +28,7 @@ type listener struct {
 	ARN, LoadBalancer string // ARNs
 	Port              uint16
 	Protocol          lb.Protocol
+	handshake         // zero for one without TLS
 	Default           action
 	Tags              tags
 }

@@ -21,6 +21,7 @@ type Shape struct {
 	Tag      string   // value of a tag "team" on everything; none when empty
 	Tuned    bool     // attributes that are not the default, on everything that has some
 	Guarded  bool     // every rule has a condition of each other field too
+	Secured  []string // hosts that port 443 serves with HTTPS; none when empty
 }
 
 // Path is one rule: a path and the service that gets it. An empty service is a redirect.
@@ -57,13 +58,23 @@ func Stack(name string, s Shape) lb.Stack {
 	if s.Tuned {
 		balancer.Attributes = []lb.Attribute{{Key: "idle_timeout.timeout_seconds", Value: "30"}, {Key: "routing.http.xff_client_port.enabled", Value: "true"}}
 	}
-	for _, port := range orElse(s.Ports, 80) {
+	ports := slices.Clone(orElse(s.Ports, 80))
+	if len(s.Secured) > 0 {
+		ports = append(ports, securePort)
+	}
+	for _, port := range ports {
 		for _, cidr := range orElse(s.CIDRs, "0.0.0.0/0") {
 			group.Ingress = append(group.Ingress, lb.IngressRule{Protocol: "tcp", From: int32(port), To: int32(port), CIDR: cidr})
 		}
 		listener := lb.Listener{
 			Port: port, Protocol: lb.HTTP, Tags: tags, From: from,
 			Default: lb.Action{FixedResponse: &lb.FixedResponse{StatusCode: 404, ContentType: "text/plain"}},
+		}
+		if port == securePort {
+			listener.Protocol, listener.Handshake.Policy = lb.HTTPS, "ELBSecurityPolicy-TLS13-1-2-2021-06"
+			for _, host := range s.Secured {
+				listener.Handshake.Certificates = append(listener.Handshake.Certificates, lb.Certificate{Host: host, From: ingress})
+			}
 		}
 		if s.Tuned {
 			listener.Attributes = []lb.Attribute{{Key: "routing.http.response.server.enabled", Value: "false"}}
@@ -142,6 +153,12 @@ func need(stack *lb.Stack, ingress, service string, s Shape, tags []lb.Tag) lb.R
 	return id
 }
 
+// securePort is where stacks serve with HTTPS.
+const securePort = 443
+
+// Hosts are those that the world has certificates for, a different one for each.
+var Hosts = []string{"one.example.com", "two.example.org"}
+
 // Any is a random shape: an edit of anything that users edit.
 func Any(r *rand.Rand) Shape {
 	pick := func(values ...string) string { return values[r.IntN(len(values))] }
@@ -157,6 +174,11 @@ func Any(r *rand.Rand) Shape {
 	for _, cidr := range []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"} {
 		if r.IntN(3) == 0 {
 			s.CIDRs = append(s.CIDRs, cidr)
+		}
+	}
+	for _, host := range Hosts {
+		if r.IntN(3) == 0 {
+			s.Secured = append(s.Secured, host)
 		}
 	}
 	paths := []string{"/a", "/b", "/c/*", "/d", "/e"}
