@@ -18,7 +18,7 @@ build: bin/sluice bin/lab ## Build bin/sluice and bin/lab
 
 .PHONY: bin/sluice
 bin/sluice:
-	@hack/progress "building bin/sluice" go build -ldflags '$(LDFLAGS)' -o bin/sluice ./cmd/sluice
+	@CGO_ENABLED=0 hack/progress "building bin/sluice" go build -trimpath -ldflags '$(LDFLAGS)' -o bin/sluice ./cmd/sluice
 
 .PHONY: bin/lab
 bin/lab:
@@ -45,6 +45,7 @@ test: unit e2e ## All tests that this machine can run; says what it left out
 .PHONY: unit
 unit: ## Tests that need no root
 	go test ./...
+	go test -C tools/release ./image
 
 .PHONY: race
 race: ## The same under the race detector
@@ -77,6 +78,7 @@ lint: ## Formatting, vet, golangci-lint, generated files
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "run make fmt:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(TOOL) golangci-lint run --allow-parallel-runners ./...
 	cd lab && go tool -modfile=../tools/go.mod golangci-lint run --allow-parallel-runners ./...
+	cd tools/release && go tool -modfile=../go.mod golangci-lint run --allow-parallel-runners ./image
 	@hack/check-generated
 
 .PHONY: fmt
@@ -84,12 +86,17 @@ fmt: ## Format all Go files
 	gofmt -w $$(git ls-files '*.go')
 
 .PHONY: generate
-generate: ## Write the generated files: deep copies, CRDs, config/, docs/annotations.md
+generate: ## Write the generated files: deep copies, CRDs, config/, docs/annotations.md, docs/dns-annotations.md
 	$(TOOL) controller-gen object paths=./api/...
 	$(TOOL) controller-gen crd:maxDescLen=200 paths=./api/... output:crd:dir=charts/sluice/crds
 	go test ./internal/annot -run Reference -update
 	go test ./charts -update
 
+.PHONY: image
+image: ## Write the container image (OCI layout) and its bill of materials to dist/
+	@hack/image $(PLATFORMS)
+	@du -sh dist/image | cut -f1 | xargs printf 'dist/image: %s for all platforms, compressed\n'
+
 .PHONY: clean
-clean: ## Remove what make build made
-	rm -rf bin
+clean: ## Remove what make build and make image made
+	rm -rf bin dist

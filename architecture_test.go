@@ -49,6 +49,16 @@ var arrows = []struct {
 		"the data plane knows no wire protocol of AWS",
 	},
 	{
+		[]string{"internal/dns"},
+		[]string{"k8s.io/", "sigs.k8s.io/", "github.com/", "net/http", "log", module + "internal/kube", module + "internal/annot", module + "internal/compile", module + "internal/engine", module + "internal/control", module + "api"},
+		"what becomes of a name is computed from values, whatever reads them and wherever zones are",
+	},
+	{
+		[]string{"internal/dns/route53", "internal/dns/zonetest"},
+		[]string{"k8s.io/", "sigs.k8s.io/", module + "internal/kube", module + "internal/annot", module + "internal/compile", module + "internal/engine", module + "internal/control"},
+		"a zone sees records, never Kubernetes",
+	},
+	{
 		[]string{"internal/endpoints"},
 		[]string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime", "github.com/aws/", module + "internal/control", module + "internal/engine/aws"},
 		"which targets a Service has is computed from objects, without a client",

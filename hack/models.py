@@ -21,16 +21,16 @@ SERVICES = {
         DescribeListenerAttributes DescribeListenerCertificates DescribeListeners DescribeLoadBalancerAttributes
         DescribeLoadBalancers DescribeRules DescribeSSLPolicies DescribeTags DescribeTargetGroupAttributes
         DescribeTargetGroups DescribeTargetHealth ModifyListener ModifyListenerAttributes
-        ModifyLoadBalancerAttributes ModifyRule ModifyTargetGroup ModifyTargetGroupAttributes RegisterTargets
+        ModifyCapacityReservation ModifyLoadBalancerAttributes ModifyRule ModifyTargetGroup ModifyTargetGroupAttributes RegisterTargets
         RemoveListenerCertificates RemoveTags SetIpAddressType SetRulePriorities SetSecurityGroups SetSubnets
         """),
     "ec2": ("ec2/2016-11-15", """
-        AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress
+        AllocateAddress AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress
         CreateInternetGateway CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags CreateVpc
         DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteTags DeleteVpc
-        DescribeAvailabilityZones DescribeInstances DescribeInternetGateways DescribeNetworkInterfaces
+        DescribeAddresses DescribeAvailabilityZones DescribeInstances DescribeInternetGateways DescribeNetworkInterfaces
         DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeTags
-        DescribeVpcs DetachInternetGateway DisassociateRouteTable ModifySubnetAttribute RevokeSecurityGroupEgress
+        DescribeVpcs DetachInternetGateway DisassociateRouteTable ModifySubnetAttribute ReleaseAddress RevokeSecurityGroupEgress
         RevokeSecurityGroupIngress RunInstances TerminateInstances
         """),
     "resourcegroupstaggingapi": ("resourcegroupstaggingapi/2017-01-26", "GetResources"),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -160,6 +161,7 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	engine, err := aws.New(aws.Options{
 		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external,
 		CertificateAuthorities: f.authorities,
+		Checkpoints:            control.NewCheckpoints(m.GetClient(), m.GetAPIReader(), f.ownNamespace()),
 	})
 	if err != nil {
 		return err
@@ -230,6 +232,15 @@ func (f controllerFlags) connection() (*rest.Config, string, error) {
 		namespace = "kube-system"
 	}
 	return kube, namespace, nil
+}
+
+// ownNamespace is where the controller keeps what is its own: the pod's namespace.
+func (f controllerFlags) ownNamespace() string {
+	const file = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+	if own, err := os.ReadFile(file); err == nil {
+		return strings.TrimSpace(string(own))
+	}
+	return cmp.Or(f.electionSpace, "kube-system")
 }
 
 // setLibraryLoggers has the libraries log as we do, their chatter only at level debug.

@@ -15,20 +15,24 @@ import (
 
 var update = flag.Bool("update", false, "rewrite docs/annotations.md")
 
-func TestTheReferencePageIsOfThisTable(t *testing.T) {
-	const page = "../../docs/annotations.md"
-	if *update {
-		if err := os.WriteFile(page, []byte(Reference()), 0o644); err != nil {
+func TestTheReferencePagesAreOfTheTables(t *testing.T) {
+	for page, want := range map[string]string{
+		"../../docs/annotations.md":     Reference(),
+		"../../docs/dns-annotations.md": DNSReference(),
+	} {
+		if *update {
+			if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		got, err := os.ReadFile(page)
+		if err != nil {
 			t.Fatal(err)
 		}
-		return
-	}
-	got, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(Reference(), string(got)); diff != "" {
-		t.Errorf("run make generate (-want +got):\n%s", diff)
+		if diff := cmp.Diff(want, string(got)); diff != "" {
+			t.Errorf("run make generate (-want +got):\n%s", diff)
+		}
 	}
 }
 

@@ -24,10 +24,16 @@ import (
 
 // Mirror is what an engine remembers of the cloud.
 type Mirror interface {
-	// Load reads everything. Nothing is planned before it succeeded once.
-	Load(ctx context.Context) error
+	// Start finds out what there is and returns when all of it is known. It calls usable as soon as stacks can be
+	// planned, at a higher cost as long as it has not returned. What trusted says is that some of it is from memory, so
+	// an audit should follow soon.
+	Start(ctx context.Context, usable func()) (trusted bool, err error)
 	// Audit reads everything again and returns the stacks for which the cloud differs from what was known.
 	Audit(ctx context.Context) ([]lb.StackID, error)
+	// AuditSecurityGroups is the part of it that is cheap enough to be done often.
+	AuditSecurityGroups(ctx context.Context) ([]lb.StackID, error)
+	// Checkpoint keeps what is known for the next process, until the context ends.
+	Checkpoint(ctx context.Context)
 }
 
 // Options say what the loop works for, and how.
@@ -56,6 +62,8 @@ const (
 	firstRetry    = 250 * time.Millisecond
 	longestRetry  = 5 * time.Minute
 	blockedRetry  = 2 * time.Minute // the cloud may change without an object changing
+
+	securityGroupsEvery = 45 * time.Second // who may reach what is compared more often than the rest
 )
 
 // resyncPriority is that of work that nobody waits for; what users do has 0.
@@ -81,7 +89,8 @@ type Controller struct {
 
 	synced  chan struct{} // closed when all kinds are followed and the caches are filled
 	leading atomic.Bool
-	loaded  atomic.Bool // the engine knows what is in the cloud
+	usable  atomic.Bool // stacks can be planned: what users do now is worked
+	loaded  atomic.Bool // the engine knows what is in the cloud, so everything else is worked too
 }
 
 // New adds the loop to a manager, which runs it once the caches are filled and it is the leader.
@@ -130,7 +139,7 @@ func (c *Controller) Ready(*http.Request) error {
 	default:
 		return errors.New("the caches are not filled yet")
 	}
-	if c.leading.Load() && !c.loaded.Load() {
+	if c.leading.Load() && !c.usable.Load() {
 		return errors.New("the load balancers in the cloud are not known yet")
 	}
 	return nil

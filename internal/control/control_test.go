@@ -87,7 +87,7 @@ func TestWhatIsUnchangedCostsNothing(t *testing.T) {
 	w.start()
 	loading := w.calls()
 	w.sync()
-	where := []string{"ec2:DescribeInstances", "ec2:DescribeSecurityGroups"} // are the targets, and what do they let in
+	where := []string{"ec2:DescribeInstances"} // are the targets; what they let in was read with the load balancers' groups
 	if calls := w.calls(); !slices.Equal(calls, where) || slices.ContainsFunc(loading, changes) {
 		t.Errorf("an unchanged restart made calls: loading %v, then %v", loading, calls)
 	}

@@ -85,6 +85,12 @@ func TestMarksBecomeStacks(t *testing.T) {
 	w.stacks.Done(id)
 	w.marks.add(lb.Object{Kind: "IngressClass", Name: "alb"}, false)
 	w.resolveMarks(w.ctx)
+	if n := w.stacks.Len(); n > 0 {
+		t.Errorf("%d stacks that nobody waits for before the cloud is known", n)
+	}
+	w.loaded.Store(true)
+	w.marks.add(lb.Object{Kind: "IngressClass", Name: "alb"}, false)
+	w.resolveMarks(w.ctx)
 	got := map[lb.StackID]int{}
 	for range 2 {
 		id, priority, _ := w.stacks.GetWithPriority()
@@ -105,7 +111,7 @@ func TestReadiness(t *testing.T) {
 	states = append(states, ready()) // a replica that waits for its turn is ready
 	w.leading.Store(true)
 	states = append(states, ready())
-	w.loaded.Store(true)
+	w.usable.Store(true)
 	states = append(states, ready())
 	if diff := cmp.Diff([]bool{false, true, false, true}, states); diff != "" {
 		t.Error(diff)

@@ -24,7 +24,8 @@ type outcome struct {
 	after  time.Duration // for Later; for Blocked, zero when only a change of an object can help
 }
 
-// Start runs the loop until the context ends: read the cloud, look at everything once, then follow changes.
+// Start runs the loop until the context ends: find out what is in the cloud, look at everything once, then follow
+// changes. What users do is worked before the cloud is known to the end.
 func (c *Controller) Start(ctx context.Context) error {
 	c.leading.Store(true)
 	select {
@@ -32,14 +33,38 @@ func (c *Controller) Start(ctx context.Context) error {
 		return nil
 	case <-c.synced: // before that, a change could be missed between reading a cache and following it
 	}
-	if !c.load(ctx) {
-		return nil
+	ctx, stop := context.WithCancel(ctx)
+	kept, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
+	var running, keeping sync.WaitGroup
+	defer func() {
+		stop()
+		c.stacks.ShutDown()
+		c.bindings.ShutDown()
+		running.Wait()
+		stopKeeping() // last, so that what was just done is kept
+		keeping.Wait()
+	}()
+	var once sync.Once
+	trusted, ok := c.load(ctx, func() {
+		once.Do(func() {
+			c.usable.Store(true)
+			c.work(ctx, &running)
+			keeping.Go(func() { c.options.Mirror.Checkpoint(kept) })
+		})
+	})
+	if ok {
+		c.loaded.Store(true)
+		if err := c.enqueueAll(ctx); err != nil {
+			return err
+		}
+		c.audit(ctx, trusted, &running)
 	}
-	if err := c.enqueueAll(ctx); err != nil {
-		return err
-	}
-	c.loaded.Store(true)
-	var running sync.WaitGroup
+	<-ctx.Done()
+	return nil
+}
+
+// work starts those who work what is enqueued.
+func (c *Controller) work(ctx context.Context, running *sync.WaitGroup) {
 	for range max(1, c.options.StackWorkers) {
 		running.Go(func() { serve(ctx, c, c.stacks, c.workStack) })
 	}
@@ -47,56 +72,68 @@ func (c *Controller) Start(ctx context.Context) error {
 		running.Go(func() { serve(ctx, c, c.bindings, c.workBinding) })
 	}
 	running.Go(func() { c.gather(ctx) })
-	running.Go(func() { c.audit(ctx) })
-	<-ctx.Done()
-	c.stacks.ShutDown()
-	c.bindings.ShutDown()
-	running.Wait()
-	return nil
 }
 
-// load reads the cloud, until it works or the context ends.
-func (c *Controller) load(ctx context.Context) bool {
+// load finds out what is in the cloud, trying until it works or the context ends.
+func (c *Controller) load(ctx context.Context, usable func()) (trusted, ok bool) {
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
 		start := time.Now()
-		err := c.options.Mirror.Load(ctx)
+		trusted, err := c.options.Mirror.Start(ctx, usable)
 		if err == nil {
-			c.log.Info("read what is in the cloud", "stacks", len(c.options.Engine.Stacks()), "took", time.Since(start).Round(time.Millisecond))
-			return true
+			c.log.Info("know what is in the cloud", "stacks", len(c.options.Engine.Stacks()), "fromCheckpoint", trusted, "took", time.Since(start).Round(time.Millisecond))
+			return trusted, true
 		}
 		if ctx.Err() != nil {
-			return false
+			return false, false
 		}
 		c.log.Error("cannot read what is in the cloud; trying again", "error", err, "after", pause)
 		select {
 		case <-ctx.Done():
-			return false
+			return false, false
 		case <-time.After(pause):
 		}
 	}
 }
 
-// audit looks for what others changed in the cloud.
-func (c *Controller) audit(ctx context.Context) {
+// audit looks for what others changed in the cloud: soon after a start that trusts what was known before, then every
+// now and then, and at security groups more often.
+func (c *Controller) audit(ctx context.Context, soon bool, running *sync.WaitGroup) {
 	if c.options.AuditInterval == 0 {
 		return
 	}
-	ticker := time.NewTicker(c.options.AuditInterval)
+	running.Go(func() {
+		if soon {
+			c.compare(ctx, c.options.Mirror.Audit)
+		}
+		every(ctx, c.options.AuditInterval, func() { c.compare(ctx, c.options.Mirror.Audit) })
+	})
+	running.Go(func() {
+		every(ctx, securityGroupsEvery, func() { c.compare(ctx, c.options.Mirror.AuditSecurityGroups) })
+	})
+}
+
+func every(ctx context.Context, interval time.Duration, do func()) {
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			do()
 		}
-		changed, err := c.options.Mirror.Audit(ctx)
-		if err != nil && ctx.Err() == nil {
-			c.log.Error("cannot compare with what is in the cloud", "error", err)
-		}
-		c.enqueueStacks(false, changed...)
-		if err == nil {
-			c.repairIngress(ctx)
-		}
+	}
+}
+
+// compare has what differs from what was known worked again.
+func (c *Controller) compare(ctx context.Context, audit func(context.Context) ([]lb.StackID, error)) {
+	changed, err := audit(ctx)
+	if err != nil && ctx.Err() == nil {
+		c.log.Error("cannot compare with what is in the cloud", "error", err)
+	}
+	c.enqueueStacks(false, changed...)
+	if err == nil {
+		c.repairIngress(ctx)
 	}
 }
 
@@ -125,7 +162,11 @@ func (c *Controller) enqueueAll(ctx context.Context) error {
 	return nil
 }
 
+// enqueueStacks has stacks worked. Until the cloud is known, only what users do is: everything is enqueued then.
 func (c *Controller) enqueueStacks(urgent bool, ids ...lb.StackID) {
+	if !urgent && !c.loaded.Load() {
+		return
+	}
 	c.stacks.AddWithOpts(priorityqueue.AddOpts{After: batchWindow, Priority: priority(urgent)}, ids...)
 }
 

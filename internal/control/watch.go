@@ -195,7 +195,7 @@ func (c *Controller) onPod(ctx context.Context, e change[*corev1.Pod]) {
 
 // enqueueBindings enqueues the bindings of a namespace for which the condition holds.
 func (c *Controller) enqueueBindings(ctx context.Context, namespace string, urgent bool, which func(*elbv2api.TargetGroupBinding) bool) {
-	if !c.loaded.Load() {
+	if !c.usable.Load() || !urgent && !c.loaded.Load() {
 		return // all of them are enqueued at the start, and worked from what the caches have then
 	}
 	var list elbv2api.TargetGroupBindingList

@@ -45,6 +45,11 @@ const (
 	DeletionProtected     Reason = "DeletionProtected"
 	CloudRefused          Reason = "CloudRefused"
 	SecurityGroupUnclear  Reason = "SecurityGroupUnclear"
+	InvalidHostname       Reason = "InvalidHostname"
+	NoHostedZone          Reason = "NoHostedZone"
+	RecordConflict        Reason = "RecordConflict"
+	RecordNotOwned        Reason = "RecordNotOwned"
+	RecordRefused         Reason = "RecordRefused"
 )
 
 // Verdict tells a person what is wrong with an object. The event, the condition, `plan` and `explain` print the same one.

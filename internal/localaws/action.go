@@ -19,6 +19,11 @@ func (x *tx) normalActions(b loadBalancer, protocol types.ProtocolEnum, actions 
 	if len(actions) == 0 {
 		return nil, invalid("Actions must be specified")
 	}
+	if b.network() {
+		if err := checkNetworkActions(actions); err != nil {
+			return nil, err
+		}
+	}
 	if len(actions) > 1 {
 		for _, a := range actions {
 			if err := checkHTTPAction(a.Type); err != nil {
@@ -102,7 +107,7 @@ func (x *tx) normalForward(b loadBalancer, protocol types.ProtocolEnum, a types.
 	case a.TargetGroupArn != nil && (len(tuples) > 1 || val(tuples[0].TargetGroupArn) != *a.TargetGroupArn):
 		return a, badAction("You must specify either a target group ARN or a ForwardConfig, or the same single target group in both")
 	}
-	if limit := x.quota["target-groups-per-action-on-application-load-balancer"]; len(tuples) > limit {
+	if limit := x.quota["target-groups-per-action-on-"+string(b.Wire.Type)+"-load-balancer"]; len(tuples) > limit {
 		return a, wire.Errorf("TooManyTargetGroups", "The maximum number of target groups per action has been reached: %d", limit)
 	}
 	seen := map[string]bool{}
@@ -125,6 +130,9 @@ func (x *tx) normalForward(b loadBalancer, protocol types.ProtocolEnum, a types.
 			return a, invalid("Weight '%d' must be between 0 and 999", *t.Weight)
 		case val(g.Wire.VpcId) != *b.Wire.VpcId:
 			return a, conflicting("The target group '%s' is not in the same VPC as the load balancer '%s'", g.arn(), b.arn())
+		}
+		if err := checkGroupProtocol(b, protocol, g); err != nil {
+			return a, err
 		}
 		seen[g.arn()] = true
 		for _, other := range x.balancersOf(g.arn()) {

@@ -10,12 +10,22 @@ import (
 )
 
 // newAddress takes the next address of the pool. It goes round the pool, so that an address that became free is not
-// given out again at once: clients may remember it for as long as a DNS answer lives.
-func (x *tx) newAddress() (netip.Addr, error) {
+// given out again at once: clients may remember it for as long as a DNS answer lives. Some more may be taken by rows that
+// are not stored yet.
+func (x *tx) newAddress(taken ...netip.Addr) (netip.Addr, error) {
 	pool := x.options.AddressPool.Masked()
 	used := map[netip.Addr]bool{pool.Addr(): true} // the network's own address is not for use
 	for _, b := range x.state.loadBalancers.all() {
 		used[b.Address] = true
+		for _, node := range b.Nodes {
+			used[node] = true
+		}
+	}
+	for _, e := range x.state.elasticIPs.all() {
+		used[e.Address] = true
+	}
+	for _, a := range taken {
+		used[a] = true
 	}
 	at := pool.Addr()
 	if last, ok := x.state.meta.get("lastAddress"); ok {

@@ -63,8 +63,8 @@ var balancerAttributes = map[string]attribute{
 // foreignBalancerAttributes exist, for other types of load balancers.
 var foreignBalancerAttributes = []string{"dns_record.client_routing_policy", "secondary_ips.auto_assigned.per_subnet"}
 
-func defaultBalancerAttributes(scheme types.LoadBalancerSchemeEnum) map[string]string {
-	out := defaults(balancerAttributes)
+func defaultBalancerAttributes(table map[string]attribute, scheme types.LoadBalancerSchemeEnum) map[string]string {
+	out := defaults(table)
 	if scheme == types.LoadBalancerSchemeEnumInternal {
 		out["ipv6.deny_all_igw_traffic"] = "true"
 	}
@@ -138,7 +138,10 @@ var tlsListenerAttributes = func() map[string]attribute {
 
 // listenerAttributesOf are the attributes of listeners with a protocol.
 func listenerAttributesOf(p types.ProtocolEnum) map[string]attribute {
-	if p == types.ProtocolEnumHttps {
+	switch {
+	case isNetworkProtocol(p):
+		return networkListenerAttributes(p)
+	case p == types.ProtocolEnumHttps:
 		return tlsListenerAttributes
 	}
 	return listenerAttributes
@@ -221,11 +224,18 @@ func (x *tx) modifyLoadBalancerAttributes(in *elb.ModifyLoadBalancerAttributesIn
 	for _, a := range in.Attributes {
 		changes = append(changes, keyValue{val(a.Key), val(a.Value)})
 	}
-	b.Attributes, err = modifyAttributes("Load balancer", balancerAttributes, foreignBalancerAttributes, b.Attributes, changes)
+	before := b.Attributes
+	b.Attributes, err = modifyAttributes("Load balancer", b.attributesOf(), everyBalancerAttribute, b.Attributes, changes)
 	if err != nil {
 		return nil, err
 	}
+	if err := agreeBalancer(before, b.Attributes); err != nil {
+		return nil, err
+	}
 	x.state.loadBalancers.put(x, b.arn(), b)
+	if err := x.balancerInterfaces(b); err != nil {
+		return nil, subnetFull(err)
+	}
 	return &elb.ModifyLoadBalancerAttributesOutput{Attributes: listed(b.Attributes, balancerAttribute)}, nil
 }
 
@@ -250,11 +260,15 @@ func (x *tx) modifyTargetGroupAttributes(in *elb.ModifyTargetGroupAttributesInpu
 	for _, a := range in.Attributes {
 		changes = append(changes, keyValue{val(a.Key), val(a.Value)})
 	}
-	g.Attributes, err = modifyAttributes("Target group", groupAttributes, foreignGroupAttributes, g.Attributes, changes)
+	g.Attributes, err = modifyAttributes("Target group", g.attributesOf(), everyGroupAttribute, g.Attributes, changes)
 	if err != nil {
 		return nil, err
 	}
-	if err := agree(g.Attributes); err != nil {
+	agrees := agree
+	if g.network() {
+		agrees = agreeNetwork
+	}
+	if err := agrees(g.Attributes); err != nil {
 		return nil, err
 	}
 	x.state.targetGroups.put(x, g.arn(), g)
@@ -297,7 +311,7 @@ func (x *tx) modifyListenerAttributes(in *elb.ModifyListenerAttributesInput) (*e
 	for _, a := range in.Attributes {
 		changes = append(changes, keyValue{val(a.Key), val(a.Value)})
 	}
-	l.Attributes, err = modifyAttributes("Listener", listenerAttributesOf(l.Wire.Protocol), foreignListenerAttributes, l.Attributes, changes)
+	l.Attributes, err = modifyAttributes("Listener", listenerAttributesOf(l.Wire.Protocol), everyListenerAttribute, l.Attributes, changes)
 	if err != nil {
 		return nil, err
 	}

@@ -68,12 +68,16 @@ func (s *Server) DNSAddress() string {
 	return s.dns.address
 }
 
-// Resolve finds the address behind a load balancer's DNS name, also with the prefix "dualstack.", in any case of letters.
+// Resolve finds the first address behind a load balancer's DNS name, also with the prefix "dualstack.", in any case of
+// letters.
 func (s *Server) Resolve(name string) (netip.Addr, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	b, found := s.state.balancerNamed(name)
-	return b.Address, found
+	addresses, _ := s.balancerAddresses(name)
+	if len(addresses) == 0 {
+		return netip.Addr{}, false
+	}
+	return addresses[0], true
 }
 
 // ServeDNS answers one question; what is neither below the load balancers' domain nor in a hosted zone is refused.
@@ -81,7 +85,10 @@ func (d *dnsServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	m := new(dns.Msg)
 	m.SetReply(q)
 	m.Authoritative = true
-	zone := dns.Fqdn(d.server.options.Region + "." + dnsSuffix(d.server.options.Region))
+	zone := dns.Fqdn(albDomain(d.server.options.Region))
+	if len(q.Question) == 1 && !dns.IsSubDomain(zone, strings.ToLower(q.Question[0].Name)) {
+		zone = dns.Fqdn(nlbDomain(d.server.options.Region))
+	}
 	switch {
 	case q.Opcode != dns.OpcodeQuery:
 		m.SetRcode(q, dns.RcodeNotImplemented)
@@ -107,16 +114,16 @@ func (d *dnsServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 }
 
 func (d *dnsServer) answer(m *dns.Msg, zone string, question dns.Question) {
-	header := dns.RR_Header{Name: question.Name, Class: dns.ClassINET, Ttl: dnsTTL}
 	soa := &dns.SOA{
 		Hdr: dns.RR_Header{Name: zone, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: dnsTTL}, Ns: "ns." + zone,
 		Mbox: "hostmaster." + zone, Serial: 1, Refresh: 7200, Retry: 900, Expire: 1209600, Minttl: dnsTTL,
 	}
-	address, found := d.server.Resolve(question.Name)
+	d.server.mu.RLock()
+	addresses, found := d.server.balancerAddresses(question.Name)
+	d.server.mu.RUnlock()
 	switch {
-	case found && (question.Qtype == dns.TypeA || question.Qtype == dns.TypeANY):
-		header.Rrtype = dns.TypeA
-		m.Answer = []dns.RR{&dns.A{Hdr: header, A: address.AsSlice()}}
+	case len(addresses) > 0 && (question.Qtype == dns.TypeA || question.Qtype == dns.TypeANY):
+		m.Answer = addressRecords(question.Name, addresses)
 	case strings.EqualFold(question.Name, zone):
 		if question.Qtype == dns.TypeSOA {
 			m.Answer = []dns.RR{soa}

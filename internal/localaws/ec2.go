@@ -43,6 +43,9 @@ func registerEC2(b *binder) {
 	on(b, (*tx).terminateInstances)
 	on(b, (*tx).describeInstances)
 	on(b, (*tx).describeNetworkInterfaces)
+	on(b, (*tx).allocateAddress)
+	on(b, (*tx).releaseAddress)
+	on(b, (*tx).describeAddresses)
 	on(b, (*tx).createTags)
 	on(b, (*tx).deleteTags)
 	on(b, (*tx).describeEC2Tags)
@@ -73,6 +76,7 @@ var (
 	interfaceID = idKind{"eni", "InvalidNetworkInterfaceID", "networkInterface ID"}
 	tableID     = idKind{"rtb", "InvalidRouteTableID", "routeTable ID"}
 	gatewayID   = idKind{"igw", "InvalidInternetGatewayID", "internetGateway ID"}
+	elasticIPID = idKind{"eipalloc", "InvalidAllocationID", "allocation ID"}
 )
 
 func (k idKind) notFound(ids ...string) error {

@@ -18,6 +18,7 @@ func registerELBv2(b *binder) {
 	on(b, (*tx).setSubnets)
 	on(b, (*tx).setIPAddressType)
 	on(b, (*tx).describeCapacityReservation)
+	on(b, (*tx).modifyCapacityReservation)
 	on(b, (*tx).createListener)
 	on(b, (*tx).modifyListener)
 	on(b, (*tx).deleteListener)

@@ -17,6 +17,7 @@ import (
 // Balancer's group after a while. It is guarded by Server.mu. A restart ends all waiting.
 type lag struct {
 	balancers map[proxy.LoadBalancerID]proxy.LoadBalancer // as the data plane has them
+	networks  map[proxy.LoadBalancerID]proxy.NetworkLoadBalancer
 	groups    map[proxy.TargetGroupID]proxy.TargetGroup
 	due       map[string]time.Time // when what waits is to happen, by what it is
 	stop      func() bool          // of the timer for the next of them
@@ -29,12 +30,14 @@ func (s *Server) delay(want proxy.Config) proxy.Config {
 	d := delayed{Server: s, profile: s.Profile(), now: now, due: map[string]time.Time{}}
 	var out proxy.Config
 	for _, b := range want.LoadBalancers {
-		row, _ := s.state.loadBalancers.get(string(b.ID))
-		if row.ActiveAt.After(now) {
-			d.due[string(b.ID)] = row.ActiveAt
-			continue
+		if d.active(b.ID) {
+			out.LoadBalancers = append(out.LoadBalancers, d.balancer(b))
 		}
-		out.LoadBalancers = append(out.LoadBalancers, d.balancer(b))
+	}
+	for _, b := range want.NetworkLoadBalancers {
+		if d.active(b.ID) {
+			out.NetworkLoadBalancers = append(out.NetworkLoadBalancers, d.network(b))
+		}
 	}
 	for _, g := range want.TargetGroups {
 		out.TargetGroups = append(out.TargetGroups, d.group(g))
@@ -51,6 +54,10 @@ func (l *lag) remember(c proxy.Config) {
 	l.balancers = make(map[proxy.LoadBalancerID]proxy.LoadBalancer, len(c.LoadBalancers))
 	for _, b := range c.LoadBalancers {
 		l.balancers[b.ID] = b
+	}
+	l.networks = make(map[proxy.LoadBalancerID]proxy.NetworkLoadBalancer, len(c.NetworkLoadBalancers))
+	for _, b := range c.NetworkLoadBalancers {
+		l.networks[b.ID] = b
 	}
 	l.groups = make(map[proxy.TargetGroupID]proxy.TargetGroup, len(c.TargetGroups))
 	for _, g := range c.TargetGroups {
@@ -123,6 +130,33 @@ func (d *delayed) waits(what string, delay time.Duration) bool {
 	}
 	d.due[what] = at
 	return true
+}
+
+// active tells whether a load balancer is provisioned.
+func (d *delayed) active(id proxy.LoadBalancerID) bool {
+	row, _ := d.state.loadBalancers.get(string(id))
+	if row.ActiveAt.After(d.now) {
+		d.due[string(id)] = row.ActiveAt
+		return false
+	}
+	return true
+}
+
+// network keeps the actions of listeners whose change is not in force yet.
+func (d *delayed) network(b proxy.NetworkLoadBalancer) proxy.NetworkLoadBalancer {
+	have, known := d.lag.networks[b.ID]
+	if !known || d.profile.RuleChanges <= 0 {
+		return b
+	}
+	b.Listeners = slices.Clone(b.Listeners)
+	for i, l := range b.Listeners {
+		at := slices.IndexFunc(have.Listeners, func(old proxy.NetworkListener) bool { return old.ID == l.ID })
+		if at >= 0 && !reflect.DeepEqual(have.Listeners[at].Forward, l.Forward) &&
+			d.waits(string(l.ID), d.within(string(l.ID), d.profile.RuleChanges)) {
+			b.Listeners[i].Forward = have.Listeners[at].Forward
+		}
+	}
+	return b
 }
 
 // balancer keeps the rules of listeners whose change is not in force yet.
@@ -212,6 +246,11 @@ func (d *delayed) stillUsed(c proxy.Config) []proxy.TargetGroup {
 				here[w.ID] = true
 				out = append(out, g)
 			}
+		}
+	}
+	for _, b := range c.NetworkLoadBalancers {
+		for _, l := range b.Listeners {
+			keep(proxy.Action{Forward: &l.Forward})
 		}
 	}
 	for _, b := range c.LoadBalancers {

@@ -39,6 +39,9 @@ func (x *tx) createListener(in *elb.CreateListenerInput) (*elb.CreateListenerOut
 	if l.Wire.DefaultActions, err = x.normalActions(b, in.Protocol, in.DefaultActions); err != nil {
 		return nil, err
 	}
+	if err := x.checkNetworkListener(b, l.Wire); err != nil {
+		return nil, err
+	}
 	tags, err := x.collectELBTags(in.Tags)
 	if err != nil {
 		return nil, err
@@ -55,7 +58,7 @@ func (x *tx) createListener(in *elb.CreateListenerInput) (*elb.CreateListenerOut
 		}
 		return nil, wire.Errorf("DuplicateListener", "A listener already exists on this port for this load balancer '%s'", b.arn())
 	}
-	if limit := x.quota["listeners-per-application-load-balancer"]; count >= limit {
+	if limit := x.quota["listeners-per-"+string(b.Wire.Type)+"-load-balancer"]; count >= limit {
 		return nil, wire.Errorf("TooManyListeners", "The maximum number of listeners per load balancer has been reached: %d", limit)
 	}
 	arn := x.elbARN("listener/" + loadBalancerName(b.arn()) + "/" + x.hex(16))
@@ -88,6 +91,9 @@ func (x *tx) modifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListenerOut
 		}
 	}
 	if err := x.setSecurity(&l.Wire, security{in.Certificates, in.SslPolicy, in.AlpnPolicy, in.MutualAuthentication}); err != nil {
+		return nil, err
+	}
+	if err := x.checkNetworkListener(b, l.Wire); err != nil {
 		return nil, err
 	}
 	if in.Port != nil && *in.Port != *l.Wire.Port {

@@ -29,11 +29,12 @@ type security struct {
 
 // setProtocol changes a listener's protocol. What belongs to TLS goes with it, and must be given anew to come back.
 func setProtocol(l *listener, p types.ProtocolEnum, policy *string) error {
-	if p == types.ProtocolEnumHttps && policy == nil {
-		return conflicting("An SSL policy must be specified to change the listener's protocol from %s to HTTPS", l.Wire.Protocol)
+	if isSecure(p) && policy == nil {
+		return conflicting("An SSL policy must be specified to change the listener's protocol from %s to %s", l.Wire.Protocol, p)
 	}
 	l.Wire.Protocol = p
 	l.Wire.Certificates, l.Wire.SslPolicy, l.Wire.MutualAuthentication, l.Certificates = nil, nil, nil, nil
+	l.Wire.AlpnPolicy = nil
 	attributes := defaults(listenerAttributesOf(p))
 	for key := range attributes {
 		if have, ok := l.Attributes[key]; ok {
@@ -46,18 +47,18 @@ func setProtocol(l *listener, p types.ProtocolEnum, policy *string) error {
 
 // setSecurity makes a listener as asked for; what is not mentioned stays, or becomes as AWS has it.
 func (x *tx) setSecurity(l *types.Listener, s security) error {
-	switch l.Protocol {
-	case types.ProtocolEnumHttp:
-		return checkPlain(s)
-	case types.ProtocolEnumHttps:
-	case "":
+	kind := listenerBalancer(l)
+	switch {
+	case l.Protocol == "":
 		return invalid("A listener protocol must be specified")
-	default:
-		return wire.Errorf("UnsupportedProtocol", "Listener protocol '%s' is not supported for load balancers of type "+
-			"'application'; it must be one of HTTP, HTTPS", l.Protocol)
+	case !slices.Contains(listenerProtocols[kind], l.Protocol):
+		return wire.Errorf("UnsupportedProtocol", "Listener protocol '%s' is not supported for load balancers of type '%s'; it must "+
+			"be one of %s", l.Protocol, kind, joined(listenerProtocols[kind]))
+	case !isSecure(l.Protocol):
+		return checkPlain(l.Protocol, s)
 	}
-	if len(s.alpn) > 0 {
-		return conflicting("An ALPN policy cannot be specified for HTTPS listeners")
+	if err := setALPN(l, s.alpn); err != nil {
+		return err
 	}
 	switch {
 	case len(s.certificates) > 1:
@@ -69,34 +70,39 @@ func (x *tx) setSecurity(l *types.Listener, s security) error {
 		}
 		l.Certificates = []types.Certificate{{CertificateArn: s.certificates[0].CertificateArn}}
 	case len(l.Certificates) == 0:
-		return invalid("A certificate must be specified for HTTPS listeners")
+		return invalid("A certificate must be specified for %s listeners", l.Protocol)
 	}
 	if s.policy != nil {
-		if err := checkPolicy(*s.policy, types.LoadBalancerTypeEnumApplication); err != nil {
+		if err := checkPolicy(*s.policy, kind); err != nil {
 			return err
 		}
 		l.SslPolicy = s.policy
 	} else if l.SslPolicy == nil {
 		l.SslPolicy = ptr(usualPolicy)
 	}
-	if s.mutual != nil && val(s.mutual.Mode) != "off" {
+	switch mutual := s.mutual != nil && val(s.mutual.Mode) != "off"; {
+	case mutual && kind == types.LoadBalancerTypeEnumNetwork:
+		return conflicting("Mutual authentication cannot be specified for %s listeners", l.Protocol)
+	case mutual:
 		return notServed("Mutual authentication")
+	case kind == types.LoadBalancerTypeEnumNetwork:
+		return nil
 	}
 	l.MutualAuthentication = &types.MutualAuthenticationAttributes{Mode: ptr("off")}
 	return nil
 }
 
-// checkPlain refuses on an HTTP listener what only encrypted ones have.
-func checkPlain(s security) error {
+// checkPlain refuses on a listener that is not encrypted what only encrypted ones have.
+func checkPlain(p types.ProtocolEnum, s security) error {
 	switch {
 	case len(s.certificates) > 0:
-		return conflicting("Certificates cannot be specified for HTTP listeners")
+		return conflicting("Certificates cannot be specified for %s listeners", p)
 	case s.policy != nil:
-		return conflicting("An SSL policy cannot be specified for HTTP listeners")
+		return conflicting("An SSL policy cannot be specified for %s listeners", p)
 	case len(s.alpn) > 0:
-		return conflicting("An ALPN policy cannot be specified for HTTP listeners")
+		return conflicting("An ALPN policy cannot be specified for %s listeners", p)
 	case s.mutual != nil && val(s.mutual.Mode) != "off":
-		return conflicting("Mutual authentication cannot be specified for HTTP listeners")
+		return conflicting("Mutual authentication cannot be specified for %s listeners", p)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package localaws
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,15 +16,19 @@ import (
 	"github.com/sluicehq/sluice/internal/localaws/wire"
 )
 
-// loadBalancer is an Application Load Balancer. Wire lacks its state, which depends on the time.
+// loadBalancer is an Application or a Network Load Balancer. Wire lacks its state, which depends on the time.
 type loadBalancer struct {
 	Wire       types.LoadBalancer
 	Attributes map[string]string
-	Address    netip.Addr // where its listeners are open
+	Address    netip.Addr            // where the listeners of an Application Load Balancer are open
+	Nodes      map[string]netip.Addr `json:",omitempty"` // those of a Network Load Balancer, by zone
+	Capacity   *capacity             `json:",omitempty"` // nil where none is reserved
 	ActiveAt   time.Time
 }
 
 func (b loadBalancer) arn() string { return *b.Wire.LoadBalancerArn }
+
+func (b loadBalancer) network() bool { return b.Wire.Type == types.LoadBalancerTypeEnumNetwork }
 
 func (b loadBalancer) subnets() []string {
 	return each(b.Wire.AvailabilityZones, func(z types.AvailabilityZone) *string { return z.SubnetId })
@@ -49,17 +54,16 @@ func (x *tx) createLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.CreateLoa
 	if err := checkBalancerKind(in); err != nil {
 		return nil, err
 	}
-	scheme := in.Scheme
-	if scheme == "" {
-		scheme = types.LoadBalancerSchemeEnumInternetFacing
-	}
-	subnets, err := x.balancerSubnets(in.Subnets, in.SubnetMappings)
+	b := x.newLoadBalancer(in)
+	places, err := x.balancerPlaces(b, in.Subnets, in.SubnetMappings)
 	if err != nil {
 		return nil, err
 	}
-	vpc := *subnets[0].Wire.VpcId
-	groups, err := x.balancerGroups(vpc, in.SecurityGroups)
-	if err != nil {
+	if b, err = x.withIPAddressType(b, places, in.IpAddressType, in.EnablePrefixForIpv6SourceNat); err != nil {
+		return nil, err
+	}
+	b.Wire.VpcId = places[0].subnet.Wire.VpcId
+	if b, err = x.withGroups(b, in.SecurityGroups); err != nil {
 		return nil, err
 	}
 	tags, err := x.collectELBTags(in.Tags)
@@ -67,116 +71,192 @@ func (x *tx) createLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.CreateLoa
 		return nil, err
 	}
 	for _, same := range x.state.loadBalancers.find(func(b loadBalancer) bool { return *b.Wire.LoadBalancerName == name }) {
-		if same.Wire.Scheme == scheme && sameSet(same.subnets(), idsOf(subnets)) && sameSet(same.Wire.SecurityGroups, groups) &&
-			maps.Equal(x.tagsOf(same.arn()), tags) {
+		if same.like(b, places) && maps.Equal(x.tagsOf(same.arn()), tags) {
 			return &elb.CreateLoadBalancerOutput{LoadBalancers: []types.LoadBalancer{x.loadBalancerWire(same)}}, nil
 		}
 		return nil, wire.Errorf("DuplicateLoadBalancerName",
 			"A load balancer with the same name '%s' exists, but with different settings", name)
 	}
-	if limit := x.quota["application-load-balancers"]; x.state.loadBalancers.len() >= limit {
-		return nil, wire.Errorf("TooManyLoadBalancers", "The maximum number of load balancers has been reached: %d", limit)
-	}
-	if err := x.checkGateway(scheme, subnets); err != nil {
+	if err := x.checkBalancerCount(b); err != nil {
 		return nil, err
 	}
-	address, err := x.newAddress()
-	if err != nil {
+	if err := x.checkGateway(b.Wire.Scheme, subnetsOf(places)); err != nil {
 		return nil, err
 	}
-	b := x.newLoadBalancer(name, scheme, vpc, address)
-	b.Wire.AvailabilityZones, b.Wire.SecurityGroups = zonesOf(subnets), groups
+	if b, err = x.placed(b, places); err != nil {
+		return nil, err
+	}
 	x.state.loadBalancers.put(x, b.arn(), b)
 	x.setTags(b.arn(), b.arn(), tags)
-	if err := x.balancerInterfaces(b.arn(), subnets, groups); err != nil {
+	if err := x.balancerInterfaces(b); err != nil {
 		return nil, subnetFull(err)
 	}
 	return &elb.CreateLoadBalancerOutput{LoadBalancers: []types.LoadBalancer{x.loadBalancerWire(b)}}, nil
 }
 
-func (x *tx) newLoadBalancer(name string, scheme types.LoadBalancerSchemeEnum, vpc string, address netip.Addr) loadBalancer {
-	arn := x.elbARN("loadbalancer/app/" + name + "/" + x.hex(16))
-	dns := name + "-" + x.digits() + "." + x.options.Region + "." + dnsSuffix(x.options.Region)
+// like tells whether a load balancer is as one that is asked for again.
+func (b loadBalancer) like(other loadBalancer, places []place) bool {
+	return b.Wire.Type == other.Wire.Type && b.Wire.Scheme == other.Wire.Scheme && b.Wire.IpAddressType == other.Wire.IpAddressType &&
+		sameSet(b.subnets(), idsOf(subnetsOf(places))) && sameSet(b.Wire.SecurityGroups, other.Wire.SecurityGroups) &&
+		!slices.ContainsFunc(places, func(p place) bool { return b.addressConflict(p) != "" })
+}
+
+func (x *tx) checkBalancerCount(b loadBalancer) error {
+	limit := x.quota[string(b.Wire.Type)+"-load-balancers"]
+	count := 0
+	for range x.state.loadBalancers.find(func(o loadBalancer) bool { return o.Wire.Type == b.Wire.Type }) {
+		count++
+	}
+	if count >= limit {
+		return wire.Errorf("TooManyLoadBalancers", "The maximum number of load balancers has been reached: %d", limit)
+	}
+	return nil
+}
+
+// newLoadBalancer is one without a place yet.
+func (x *tx) newLoadBalancer(in *elb.CreateLoadBalancerInput) loadBalancer {
+	kind := cmp.Or(in.Type, types.LoadBalancerTypeEnumApplication)
+	scheme := cmp.Or(in.Scheme, types.LoadBalancerSchemeEnumInternetFacing)
+	b := loadBalancer{
+		Wire: types.LoadBalancer{
+			LoadBalancerName: in.Name, Scheme: scheme, Type: kind, CreatedTime: ptr(x.now.Truncate(time.Millisecond)),
+		},
+		ActiveAt: x.now.Add(x.Profile().Provisioning),
+	}
+	if b.network() {
+		x.nameNetworkBalancer(&b)
+		return b
+	}
+	dns := *in.Name + "-" + x.digits() + "." + albDomain(x.options.Region)
 	if scheme == types.LoadBalancerSchemeEnumInternal {
 		dns = "internal-" + dns
 	}
-	return loadBalancer{
-		Wire: types.LoadBalancer{
-			LoadBalancerArn: &arn, LoadBalancerName: &name, DNSName: &dns, Scheme: scheme, VpcId: &vpc,
-			CanonicalHostedZoneId: ptr(hostedZone(x.options.Region)), CreatedTime: ptr(x.now.Truncate(time.Millisecond)),
-			Type: types.LoadBalancerTypeEnumApplication, IpAddressType: types.IpAddressTypeIpv4,
-		},
-		Attributes: defaultBalancerAttributes(scheme),
-		Address:    address,
-		ActiveAt:   x.now.Add(x.Profile().Provisioning),
-	}
+	b.Wire.LoadBalancerArn = ptr(x.elbARN("loadbalancer/app/" + *in.Name + "/" + x.hex(16)))
+	b.Wire.DNSName, b.Wire.CanonicalHostedZoneId = &dns, ptr(hostedZone(x.options.Region))
+	b.Attributes = defaultBalancerAttributes(balancerAttributes, scheme)
+	return b
 }
 
-// dnsSuffix is what follows the region in an ALB's DNS name.
-func dnsSuffix(region string) string {
+// albDomain is what ALBs' DNS names end with.
+func albDomain(region string) string {
+	return region + ".elb." + partitionDomain(region)
+}
+
+func partitionDomain(region string) string {
 	if strings.HasPrefix(region, "cn-") {
-		return "elb.amazonaws.com.cn"
+		return "amazonaws.com.cn"
 	}
-	return "elb.amazonaws.com"
+	return "amazonaws.com"
 }
 
 // checkBalancerKind refuses the kinds of load balancers that are not served yet.
 func checkBalancerKind(in *elb.CreateLoadBalancerInput) error {
 	switch {
-	case in.Type == types.LoadBalancerTypeEnumNetwork, in.Type == types.LoadBalancerTypeEnumGateway:
+	case in.Type == types.LoadBalancerTypeEnumGateway:
 		return notServed("Load balancer type '" + string(in.Type) + "'")
 	case in.CustomerOwnedIpv4Pool != nil:
 		return notServed("CustomerOwnedIpv4Pool")
 	case in.IpamPools != nil:
 		return notServed("IpamPools")
-	case in.EnablePrefixForIpv6SourceNat != "":
-		return conflicting("EnablePrefixForIpv6SourceNat is not supported for load balancers of type 'application'")
 	}
-	return checkIPAddressType(in.IpAddressType)
+	return nil
 }
 
-// checkIPAddressType: no subnet here has an IPv6 block, and AWS refuses dualstack in such.
-func checkIPAddressType(t types.IpAddressType) error {
-	if t == "" || t == types.IpAddressTypeIpv4 {
-		return nil
+// withIPAddressType gives a load balancer its IP address type. AWS refuses dualstack in subnets without IPv6 blocks.
+func (x *tx) withIPAddressType(b loadBalancer, places []place, t types.IpAddressType, prefix types.EnablePrefixForIpv6SourceNatEnum) (loadBalancer, error) {
+	b.Wire.IpAddressType = cmp.Or(t, b.Wire.IpAddressType, types.IpAddressTypeIpv4)
+	if b.Wire.IpAddressType != types.IpAddressTypeIpv4 &&
+		slices.ContainsFunc(places, func(p place) bool { return !p.subnet.ipv6CIDR().IsValid() }) {
+		return b, wire.Errorf("InvalidSubnet", "The load balancer's subnets must have an associated IPv6 CIDR block for IP address "+
+			"type '%s'", b.Wire.IpAddressType)
 	}
-	return wire.Errorf("InvalidSubnet", "The load balancer's subnets must have an associated IPv6 CIDR block for IP address "+
-		"type '%s'", t)
+	if b.network() {
+		return withSourceNATPrefix(b, prefix)
+	}
+	switch {
+	case prefix != "":
+		return b, notForALB("EnablePrefixForIpv6SourceNat")
+	case b.Wire.IpAddressType != types.IpAddressTypeIpv4:
+		return b, notServed("IP address type '" + string(b.Wire.IpAddressType) + "' of load balancers of type 'application'")
+	}
+	return b, nil
 }
 
-// balancerSubnets checks the subnets of an ALB: in one VPC, two zones or more, one in each, with room.
-func (x *tx) balancerSubnets(ids []string, mappings []types.SubnetMapping) ([]subnet, error) {
+func notForALB(what string) error {
+	return conflicting("%s is not supported for load balancers of type 'application'", what)
+}
+
+// place is a subnet of a load balancer, and the addresses there that are asked for.
+type place struct {
+	subnet  subnet
+	mapping types.SubnetMapping
+}
+
+func subnetsOf(places []place) []subnet {
+	out := make([]subnet, 0, len(places))
+	for _, p := range places {
+		out = append(out, p.subnet)
+	}
+	return out
+}
+
+// balancerPlaces checks the subnets of a load balancer: in one VPC, one in each zone, and two zones or more for an ALB.
+func (x *tx) balancerPlaces(b loadBalancer, ids []string, mappings []types.SubnetMapping) ([]place, error) {
+	fewest := invalid("At least two subnets in two different Availability Zones must be specified")
+	least := 2
+	if b.network() {
+		fewest, least = invalid("At least one subnet must be specified"), 1
+	}
 	switch {
 	case len(ids) > 0 && len(mappings) > 0:
 		return nil, invalid("You must specify either subnets or subnet mappings, not both")
 	case len(ids)+len(mappings) == 0:
-		return nil, invalid("At least two subnets in two different Availability Zones must be specified")
+		return nil, fewest
 	}
-	for _, m := range mappings {
-		if m.AllocationId != nil || m.PrivateIPv4Address != nil || m.IPv6Address != nil || m.SourceNatIpv6Prefix != nil {
-			return nil, conflicting("Addresses cannot be specified in the subnet mappings of load balancers of type 'application'")
-		}
-		ids = append(slices.Clip(ids), val(m.SubnetId))
-	}
-	var out []subnet
-	zones := map[string]bool{}
 	for _, id := range ids {
+		mappings = append(slices.Clip(mappings), types.SubnetMapping{SubnetId: &id})
+	}
+	var out []place
+	zones := map[string]bool{}
+	for _, m := range mappings {
+		id := val(m.SubnetId)
 		s, ok := x.state.subnets.get(id)
 		switch {
+		case !b.network() && (m.AllocationId != nil || m.PrivateIPv4Address != nil || m.IPv6Address != nil || m.SourceNatIpv6Prefix != nil):
+			return nil, conflicting("Addresses cannot be specified in the subnet mappings of load balancers of type 'application'")
 		case !ok:
 			return nil, wire.Errorf("SubnetNotFound", "The subnet ID '%s' does not exist", id)
-		case len(out) > 0 && *s.Wire.VpcId != *out[0].Wire.VpcId:
-			return nil, conflicting("All subnets must belong to the same VPC: '%s'", *out[0].Wire.VpcId)
+		case len(out) > 0 && *s.Wire.VpcId != *out[0].subnet.Wire.VpcId:
+			return nil, conflicting("All subnets must belong to the same VPC: '%s'", *out[0].subnet.Wire.VpcId)
 		case zones[s.zone()]:
 			return nil, conflicting("A load balancer cannot be attached to multiple subnets in the same Availability Zone")
 		}
 		zones[s.zone()] = true
-		out = append(out, s)
+		out = append(out, place{s, m})
 	}
-	if len(out) < 2 {
-		return nil, invalid("At least two subnets in two different Availability Zones must be specified")
+	if len(out) < least {
+		return nil, fewest
 	}
+	slices.SortFunc(out, func(a, b place) int { return strings.Compare(a.subnet.zone(), b.subnet.zone()) })
 	return out, nil
+}
+
+// placed puts a load balancer into its subnets; addresses that it has there already stay.
+func (x *tx) placed(b loadBalancer, places []place) (loadBalancer, error) {
+	if b.network() {
+		return x.networkPlaced(b, places)
+	}
+	b.Wire.AvailabilityZones = nil
+	for _, p := range places {
+		b.Wire.AvailabilityZones = append(b.Wire.AvailabilityZones, types.AvailabilityZone{
+			ZoneName: p.subnet.Wire.AvailabilityZone, SubnetId: p.subnet.Wire.SubnetId, LoadBalancerAddresses: []types.LoadBalancerAddress{},
+		})
+	}
+	var err error
+	if !b.Address.IsValid() {
+		b.Address, err = x.newAddress()
+	}
+	return b, err
 }
 
 // minFreeAddresses is what an ALB wants to be free in a subnet that it enters.
@@ -211,34 +291,31 @@ func (x *tx) checkGateway(scheme types.LoadBalancerSchemeEnum, subnets []subnet)
 	return x.checkRoom(subnets)
 }
 
-// balancerGroups checks the security groups of an ALB; none means the VPC's default group.
-func (x *tx) balancerGroups(vpc string, ids []string) ([]string, error) {
-	groups, err := x.groupsIn(vpc, slices.Compact(slices.Sorted(slices.Values(ids))))
+// withGroups gives a load balancer its security groups. None means the VPC's default group for an ALB, and none for an
+// NLB.
+func (x *tx) withGroups(b loadBalancer, ids []string) (loadBalancer, error) {
+	if b.network() && len(ids) == 0 {
+		return b, nil
+	}
+	groups, err := x.groupsIn(*b.Wire.VpcId, slices.Compact(slices.Sorted(slices.Values(ids))))
+	if b.network() && b.Wire.EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic == nil {
+		b.Wire.EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic = ptr(switchedOn)
+	}
+	b.Wire.SecurityGroups = groups
 	var e *wire.Error
 	switch {
 	case err == nil:
-		return groups, nil
+		return b, nil
 	case errors.As(err, &e) && e.Code == "SecurityGroupsPerInterfaceLimitExceeded":
-		return nil, conflicting("%s", e.Message)
+		return b, conflicting("%s", e.Message)
 	case errors.As(err, &e) && e.Code == "InvalidParameter":
-		return nil, conflicting("One or more security groups are not in VPC '%s'", vpc)
+		return b, conflicting("One or more security groups are not in VPC '%s'", *b.Wire.VpcId)
 	}
-	return nil, wire.Errorf("InvalidSecurityGroup", "One or more security groups are invalid: %s", err.Error())
+	return b, wire.Errorf("InvalidSecurityGroup", "One or more security groups are invalid: %s", err.Error())
 }
 
 func idsOf(subnets []subnet) []string {
 	return each(subnets, func(s subnet) *string { return s.Wire.SubnetId })
-}
-
-func zonesOf(subnets []subnet) []types.AvailabilityZone {
-	var out []types.AvailabilityZone
-	for _, s := range subnets {
-		out = append(out, types.AvailabilityZone{
-			ZoneName: s.Wire.AvailabilityZone, SubnetId: s.Wire.SubnetId, LoadBalancerAddresses: []types.LoadBalancerAddress{},
-		})
-	}
-	slices.SortFunc(out, func(a, b types.AvailabilityZone) int { return strings.Compare(*a.ZoneName, *b.ZoneName) })
-	return out
 }
 
 func sameSet(a, b []string) bool {
@@ -258,12 +335,15 @@ func (x *tx) deleteLoadBalancer(in *elb.DeleteLoadBalancerInput) (*elb.DeleteLoa
 		return nil, wire.Errorf("OperationNotPermitted",
 			"Load balancer '%s' cannot be deleted because deletion protection is enabled", arn)
 	}
+	if groups := x.groupsOfTarget(arn); len(groups) > 0 {
+		return nil, wire.Errorf("ResourceInUse", "Load balancer '%s' cannot be deleted because it is a target of the target group '%s'",
+			arn, groups[0])
+	}
 	for _, l := range x.state.listeners.items(func(_ string, l listener) bool { return l.balancer() == arn }) {
 		x.dropListener(l.id)
 	}
 	for _, i := range x.state.interfaces.items(func(_ string, i networkInterface) bool { return i.LoadBalancer == arn }) {
-		x.state.interfaces.delete(x, i.id)
-		x.state.tags.delete(x, i.id)
+		x.dropInterface(i.id)
 	}
 	x.state.webACLUses.delete(x, arn)
 	x.state.regionalACLUses.delete(x, arn)
@@ -309,29 +389,37 @@ func (x *tx) setSecurityGroups(in *elb.SetSecurityGroupsInput) (*elb.SetSecurity
 	if err != nil {
 		return nil, err
 	}
-	if in.EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic != "" {
-		return nil, conflicting("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic is not supported for load balancers of type 'application'")
-	}
-	if len(in.SecurityGroups) == 0 {
+	enforce := in.EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic
+	switch {
+	case enforce != "" && !b.network():
+		return nil, notForALB("EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic")
+	case b.network() && len(b.Wire.SecurityGroups) == 0:
+		return nil, conflicting("Security groups cannot be set for the load balancer '%s' because it was created without any", b.arn())
+	case len(in.SecurityGroups) == 0:
 		return nil, conflicting("At least one security group must be specified")
+	case enforce != "":
+		b.Wire.EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic = ptr(string(enforce))
 	}
-	groups, err := x.balancerGroups(*b.Wire.VpcId, in.SecurityGroups)
-	if err != nil {
+	if b, err = x.withGroups(b, in.SecurityGroups); err != nil {
 		return nil, err
 	}
-	b.Wire.SecurityGroups = groups
 	x.state.loadBalancers.put(x, b.arn(), b)
-	if err := x.balancerInterfaces(b.arn(), x.subnetRows(b.subnets()), groups); err != nil {
+	if err := x.balancerInterfaces(b); err != nil {
 		return nil, subnetFull(err)
 	}
-	return &elb.SetSecurityGroupsOutput{SecurityGroupIds: groups}, nil
+	return &elb.SetSecurityGroupsOutput{
+		SecurityGroupIds: b.Wire.SecurityGroups,
+		EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic: types.EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum(
+			val(b.Wire.EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic)),
+	}, nil
 }
 
-func (x *tx) subnetRows(ids []string) []subnet {
-	var out []subnet
-	for _, id := range ids {
+// placesOf are where a load balancer is now.
+func (x *tx) placesOf(b loadBalancer) []place {
+	var out []place
+	for _, id := range b.subnets() {
 		if s, ok := x.state.subnets.get(id); ok {
-			out = append(out, s)
+			out = append(out, place{s, types.SubnetMapping{SubnetId: &id}})
 		}
 	}
 	return out
@@ -342,29 +430,31 @@ func (x *tx) setSubnets(in *elb.SetSubnetsInput) (*elb.SetSubnetsOutput, error) 
 	if err != nil {
 		return nil, err
 	}
-	if in.EnablePrefixForIpv6SourceNat != "" {
-		return nil, conflicting("EnablePrefixForIpv6SourceNat is not supported for load balancers of type 'application'")
-	}
-	if err := checkIPAddressType(in.IpAddressType); err != nil {
-		return nil, err
-	}
-	subnets, err := x.balancerSubnets(in.Subnets, in.SubnetMappings)
+	places, err := x.balancerPlaces(b, in.Subnets, in.SubnetMappings)
 	if err != nil {
 		return nil, err
 	}
-	if *subnets[0].Wire.VpcId != *b.Wire.VpcId {
+	if *places[0].subnet.Wire.VpcId != *b.Wire.VpcId {
 		return nil, conflicting("The subnets must belong to the load balancer's VPC '%s'", *b.Wire.VpcId)
 	}
-	added := slices.DeleteFunc(slices.Clone(subnets), func(s subnet) bool { return slices.Contains(b.subnets(), *s.Wire.SubnetId) })
+	if b, err = x.withIPAddressType(b, places, in.IpAddressType, in.EnablePrefixForIpv6SourceNat); err != nil {
+		return nil, err
+	}
+	added := slices.DeleteFunc(subnetsOf(places), func(s subnet) bool { return slices.Contains(b.subnets(), *s.Wire.SubnetId) })
 	if err := x.checkRoom(added); err != nil {
 		return nil, err
 	}
-	b.Wire.AvailabilityZones = zonesOf(subnets)
+	if b, err = x.placed(b, places); err != nil {
+		return nil, err
+	}
 	x.state.loadBalancers.put(x, b.arn(), b)
-	if err := x.balancerInterfaces(b.arn(), subnets, b.Wire.SecurityGroups); err != nil {
+	if err := x.balancerInterfaces(b); err != nil {
 		return nil, subnetFull(err)
 	}
-	return &elb.SetSubnetsOutput{AvailabilityZones: b.Wire.AvailabilityZones, IpAddressType: b.Wire.IpAddressType}, nil
+	return &elb.SetSubnetsOutput{
+		AvailabilityZones: b.Wire.AvailabilityZones, IpAddressType: b.Wire.IpAddressType,
+		EnablePrefixForIpv6SourceNat: b.Wire.EnablePrefixForIpv6SourceNat,
+	}, nil
 }
 
 func (x *tx) setIPAddressType(in *elb.SetIpAddressTypeInput) (*elb.SetIpAddressTypeOutput, error) {
@@ -372,18 +462,16 @@ func (x *tx) setIPAddressType(in *elb.SetIpAddressTypeInput) (*elb.SetIpAddressT
 	if err != nil {
 		return nil, err
 	}
-	if err := checkIPAddressType(in.IpAddressType); err != nil {
+	places := x.placesOf(b)
+	if b, err = x.withIPAddressType(b, places, in.IpAddressType, ""); err != nil {
 		return nil, err
+	}
+	if b, err = x.placed(b, places); err != nil {
+		return nil, err
+	}
+	x.state.loadBalancers.put(x, b.arn(), b)
+	if err := x.balancerInterfaces(b); err != nil {
+		return nil, subnetFull(err)
 	}
 	return &elb.SetIpAddressTypeOutput{IpAddressType: b.Wire.IpAddressType}, nil
-}
-
-// describeCapacityReservation: none can be made here, and none is what is shown.
-func (x *tx) describeCapacityReservation(in *elb.DescribeCapacityReservationInput) (*elb.DescribeCapacityReservationOutput, error) {
-	if _, err := elbRow(x.state.loadBalancers, balancerKind, in.LoadBalancerArn); err != nil {
-		return nil, err
-	}
-	return &elb.DescribeCapacityReservationOutput{
-		CapacityReservationState: []types.ZonalCapacityReservationState{}, DecreaseRequestsRemaining: ptr(int32(2)),
-	}, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
 
 // networkInterface is an instance's, or a load balancer's (LoadBalancer is its ARN then).
@@ -60,6 +61,9 @@ var interfaceFilters = filters[networkInterface]{
 	"addresses.private-ip-address": func(i networkInterface) []string {
 		return each(i.Wire.PrivateIpAddresses, func(a types.NetworkInterfacePrivateIpAddress) *string { return a.PrivateIpAddress })
 	},
+	"association.allocation-id":    associated(func(a types.NetworkInterfaceAssociation) *string { return a.AllocationId }),
+	"association.association-id":   associated(func(a types.NetworkInterfaceAssociation) *string { return a.AssociationId }),
+	"association.public-ip":        associated(func(a types.NetworkInterfaceAssociation) *string { return a.PublicIp }),
 	"ipv6-addresses.ipv6-address":  func(networkInterface) []string { return nil },
 	"attachment.instance-id":       attachment(func(a types.NetworkInterfaceAttachment) *string { return a.InstanceId }),
 	"attachment.instance-owner-id": attachment(func(a types.NetworkInterfaceAttachment) *string { return a.InstanceOwnerId }),
@@ -69,6 +73,15 @@ var interfaceFilters = filters[networkInterface]{
 	"attachment.device-index": attachment(func(a types.NetworkInterfaceAttachment) *string {
 		return ptr(strconv.Itoa(int(val(a.DeviceIndex))))
 	}),
+}
+
+func associated(value func(types.NetworkInterfaceAssociation) *string) func(networkInterface) []string {
+	return one(func(i networkInterface) *string {
+		if i.Wire.Association == nil {
+			return nil
+		}
+		return value(*i.Wire.Association)
+	})
 }
 
 func attachment(value func(types.NetworkInterfaceAttachment) *string) func(networkInterface) []string {
@@ -108,38 +121,93 @@ func (x *tx) groupIdentifiers(ids []string) []types.GroupIdentifier {
 
 // balancerInterfaces gives a load balancer one network interface in each of its subnets, with its security groups, and
 // takes away those in other subnets.
-func (x *tx) balancerInterfaces(arn string, subnets []subnet, groups []string) error {
+func (x *tx) balancerInterfaces(b loadBalancer) error {
 	have := map[string]bool{}
-	for _, i := range x.state.interfaces.items(func(_ string, i networkInterface) bool { return i.LoadBalancer == arn }) {
-		if !slices.ContainsFunc(subnets, func(s subnet) bool { return *s.Wire.SubnetId == *i.value.Wire.SubnetId }) {
-			x.state.interfaces.delete(x, i.id)
-			x.state.tags.delete(x, i.id)
+	for _, i := range x.state.interfaces.items(func(_ string, i networkInterface) bool { return i.LoadBalancer == b.arn() }) {
+		if !slices.Contains(b.subnets(), *i.value.Wire.SubnetId) {
+			x.dropInterface(i.id)
 			continue
 		}
 		have[*i.value.Wire.SubnetId] = true
-		i.value.Wire.Groups = x.groupIdentifiers(groups)
-		x.state.interfaces.put(x, i.id, i.value)
-	}
-	for _, s := range subnets {
-		if have[*s.Wire.SubnetId] {
-			continue
-		}
-		address, err := x.freeAddress(s)
+		i.value.Wire.Groups = x.groupIdentifiers(b.Wire.SecurityGroups)
+		i, err := x.withSecondaries(b, i.value)
 		if err != nil {
 			return err
 		}
-		i := x.newInterface(x.newID("eni"), s, address, groups)
-		i.LoadBalancer = arn
-		i.Wire.Description = ptr("ELB " + loadBalancerName(arn))
-		i.Wire.RequesterManaged, i.Wire.RequesterId = ptr(true), ptr("amazon-elb")
-		i.Wire.Attachment = &types.NetworkInterfaceAttachment{
-			AttachmentId: ptr("ela-attach-" + x.hex(17)), InstanceOwnerId: ptr("amazon-elb"), DeviceIndex: ptr(int32(1)),
-			Status: types.AttachmentStatusAttached, DeleteOnTermination: ptr(false), AttachTime: ptr(x.now.Truncate(time.Second)),
+		x.state.interfaces.put(x, *i.Wire.NetworkInterfaceId, i)
+	}
+	for _, p := range x.placesOf(b) {
+		if have[*p.subnet.Wire.SubnetId] {
+			continue
+		}
+		i, err := x.balancerInterface(b, p.subnet)
+		if err != nil {
+			return err
 		}
 		x.state.interfaces.put(x, *i.Wire.NetworkInterfaceId, i)
 		x.setTags(*i.Wire.NetworkInterfaceId, x.ec2ARN("network-interface", *i.Wire.NetworkInterfaceId), nil)
 	}
 	return nil
+}
+
+func (x *tx) dropInterface(id string) {
+	x.state.interfaces.delete(x, id)
+	x.state.tags.delete(x, id)
+}
+
+// balancerInterface makes a load balancer's network interface in a subnet.
+func (x *tx) balancerInterface(b loadBalancer, s subnet) (networkInterface, error) {
+	z, _ := b.zoneIn(*s.Wire.SubnetId)
+	var asked elbtypes.LoadBalancerAddress
+	for _, a := range z.LoadBalancerAddresses {
+		asked = a
+	}
+	address, err := x.freeAddress(s)
+	if asked.PrivateIPv4Address != nil {
+		address, err = netip.ParseAddr(*asked.PrivateIPv4Address)
+	}
+	if err != nil {
+		return networkInterface{}, err
+	}
+	i := x.newInterface(x.newID("eni"), s, address, b.Wire.SecurityGroups)
+	i.LoadBalancer = b.arn()
+	i.Wire.Description = ptr("ELB " + loadBalancerName(b.arn()))
+	owner := "amazon-elb"
+	if b.network() {
+		owner = "amazon-aws"
+		i.Wire.InterfaceType = types.NetworkInterfaceTypeNetworkLoadBalancer
+	}
+	i.Wire.RequesterManaged, i.Wire.RequesterId = ptr(true), ptr("amazon-elb")
+	i.Wire.Attachment = &types.NetworkInterfaceAttachment{
+		AttachmentId: ptr("ela-attach-" + x.hex(17)), InstanceOwnerId: &owner, DeviceIndex: ptr(int32(1)),
+		Status: types.AttachmentStatusAttached, DeleteOnTermination: ptr(false), AttachTime: ptr(x.now.Truncate(time.Second)),
+	}
+	if asked.AllocationId != nil {
+		i.Wire.Association = &types.NetworkInterfaceAssociation{
+			AllocationId: asked.AllocationId, AssociationId: ptr(x.newID("eipassoc")), PublicIp: asked.IpAddress,
+			IpOwnerId: &x.options.AccountID,
+		}
+		i.Wire.PrivateIpAddresses[0].Association = i.Wire.Association
+	}
+	return x.withSecondaries(b, i)
+}
+
+// withSecondaries gives a Network Load Balancer's interface the further addresses that one of its attributes asks for.
+func (x *tx) withSecondaries(b loadBalancer, i networkInterface) (networkInterface, error) {
+	want, _ := strconv.Atoi(b.Attributes[secondaryIPs]) // 0 for ALBs, which do not have it
+	s, _ := x.state.subnets.get(*i.Wire.SubnetId)
+	i.Wire.PrivateIpAddresses = slices.Clone(i.Wire.PrivateIpAddresses)
+	for len(i.Wire.PrivateIpAddresses) <= want {
+		x.state.interfaces.put(x, *i.Wire.NetworkInterfaceId, i) // so that its addresses count as taken
+		a, err := x.freeAddress(s)
+		if err != nil {
+			return i, err
+		}
+		i.Wire.PrivateIpAddresses = append(slices.Clone(i.Wire.PrivateIpAddresses), types.NetworkInterfacePrivateIpAddress{
+			PrivateIpAddress: ptr(a.String()), Primary: ptr(false),
+		})
+	}
+	return i, nil
 }
 
 func (x *tx) describeNetworkInterfaces(in *ec2.DescribeNetworkInterfacesInput) (*ec2.DescribeNetworkInterfacesOutput, error) {

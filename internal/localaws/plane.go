@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
@@ -94,10 +93,18 @@ func (s *Server) planeConfig() proxy.Config {
 		listeners[l.balancer()] = append(listeners[l.balancer()], l)
 	}
 	for arn, b := range s.state.loadBalancers.all() {
+		if b.network() {
+			c.NetworkLoadBalancers = append(c.NetworkLoadBalancers, s.planeNetworkBalancer(b, listeners[arn]))
+			continue
+		}
 		c.LoadBalancers = append(c.LoadBalancers, s.planeBalancer(b, listeners[arn], rules))
 	}
 	for _, arn := range s.state.targetGroups.order {
 		e := s.state.targetGroups.rows[arn]
+		if e.Value.Wire.TargetType == types.TargetTypeEnumAlb {
+			c.TargetGroups = append(c.TargetGroups, s.planeGroup(e.Value)) // it depends on another row
+			continue
+		}
 		c.TargetGroups = append(c.TargetGroups, s.planeGroups.get(arn, e.version, func() proxy.TargetGroup { return s.planeGroup(e.Value) }))
 	}
 	s.planeRules.keep(s.state.rules.has)
@@ -175,7 +182,7 @@ func (s *Server) planeBalancer(b loadBalancer, listeners []listener, rules map[s
 
 // planeTLS is how a listener ends TLS, or nil.
 func (s *Server) planeTLS(l listener, http2 bool) *proxy.TLS {
-	if l.Wire.Protocol != types.ProtocolEnumHttps {
+	if !isSecure(l.Wire.Protocol) {
 		return nil
 	}
 	out := &proxy.TLS{Policy: val(l.Wire.SslPolicy), HTTP2: http2}
@@ -283,32 +290,47 @@ func (s *Server) planeGroup(g targetGroup) proxy.TargetGroup {
 		SlowStart:           seconds(g.Attributes["slow_start.duration_seconds"]),
 		Stickiness:          planeStickiness(g.Attributes),
 		HealthCheck: proxy.HealthCheck{
-			Disabled: !*w.HealthCheckEnabled, Protocol: string(w.HealthCheckProtocol), Path: *w.HealthCheckPath,
+			Disabled: !*w.HealthCheckEnabled, Protocol: string(w.HealthCheckProtocol), Path: val(w.HealthCheckPath),
 			Interval:         time.Duration(*w.HealthCheckIntervalSeconds) * time.Second,
 			Timeout:          time.Duration(*w.HealthCheckTimeoutSeconds) * time.Second,
 			HealthyThreshold: int(*w.HealthyThresholdCount), UnhealthyThreshold: int(*w.UnhealthyThresholdCount),
-			Matcher: val(w.Matcher.HttpCode) + val(w.Matcher.GrpcCode),
+			Matcher: matched(w.Matcher),
 		},
+	}
+	if g.network() {
+		planeNetworkGroup(&out, g)
 	}
 	if port, err := strconv.ParseUint(*w.HealthCheckPort, 10, 16); err == nil {
 		out.HealthCheck.Port = uint16(port)
 	}
 	for _, t := range g.Targets {
-		address := t.ID
-		if strings.HasPrefix(t.ID, "i-") {
-			i, ok := s.state.instances.get(t.ID)
-			if !ok || !i.running() {
-				continue
-			}
-			address = i.PrivateIP
+		if p, ok := s.planeTarget(t); ok {
+			out.Targets = append(out.Targets, p)
 		}
-		a, err := netip.ParseAddr(address)
-		if err != nil {
-			continue // checkTarget lets only addresses through
-		}
-		out.Targets = append(out.Targets, proxy.Target{ID: t.ID, Port: uint16(t.Port), Address: a})
 	}
 	return out
+}
+
+// planeTarget finds out where a target is; false when it is nowhere.
+func (s *Server) planeTarget(t target) (proxy.Target, bool) {
+	p := proxy.Target{ID: t.ID, Port: uint16(t.Port), Zone: t.Zone, QUICServer: quicServerID(t.QUICServer)}
+	switch targetTypeOf(t.ID) {
+	case types.TargetTypeEnumInstance:
+		i, ok := s.state.instances.get(t.ID)
+		if !ok || !i.running() {
+			return p, false
+		}
+		a, err := netip.ParseAddr(i.PrivateIP)
+		p.Address, p.Zone = a, i.Zone
+		return p, err == nil
+	case types.TargetTypeEnumAlb:
+		b, ok := s.state.loadBalancers.get(t.ID)
+		p.Address = b.Address
+		return p, ok
+	}
+	a, err := netip.ParseAddr(t.ID)
+	p.Address = a
+	return p, err == nil // checkTarget lets only addresses through
 }
 
 func planeStickiness(attributes map[string]string) proxy.Stickiness {

@@ -299,7 +299,7 @@ func (b *batch) checkAlias(set types.ResourceRecordSet) {
 		}
 		return
 	}
-	if zone == hostedZone(b.options.Region) {
+	if zone == hostedZone(b.options.Region) || zone == networkHostedZone(b.options.Region) {
 		say("that target was not found")
 		return
 	}

@@ -42,6 +42,9 @@ func (x *tx) createRule(in *elb.CreateRuleInput) (*elb.CreateRuleOutput, error) 
 		return nil, err
 	}
 	b, _ := x.state.loadBalancers.get(l.balancer())
+	if b.network() {
+		return nil, conflicting("Rules are not supported for listeners with protocol '%s' by this version of local AWS", l.Wire.Protocol)
+	}
 	conditions, err := x.normalConditions(in.Conditions)
 	if err != nil {
 		return nil, err

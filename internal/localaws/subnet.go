@@ -16,6 +16,14 @@ type subnet struct{ Wire types.Subnet }
 func (s subnet) cidr() netip.Prefix { return netip.MustParsePrefix(*s.Wire.CidrBlock) }
 func (s subnet) zone() string       { return *s.Wire.AvailabilityZone }
 
+// ipv6CIDR is not valid where the subnet has no IPv6 block.
+func (s subnet) ipv6CIDR() netip.Prefix {
+	for _, a := range s.Wire.Ipv6CidrBlockAssociationSet {
+		return netip.MustParsePrefix(*a.Ipv6CidrBlock)
+	}
+	return netip.Prefix{}
+}
+
 var subnetFilters = filters[subnet]{
 	"subnet-id":                  one(func(s subnet) *string { return s.Wire.SubnetId }),
 	"vpc-id":                     one(func(s subnet) *string { return s.Wire.VpcId }),
@@ -125,6 +133,22 @@ func (x *tx) freeAddresses(s subnet) int32 {
 
 // freeAddress takes the lowest address of a subnet that nothing uses.
 func (x *tx) freeAddress(s subnet) (netip.Addr, error) {
+	taken := x.takenAddresses(s)
+	block := s.cidr()
+	at := block.Addr()
+	for range reserved - 1 {
+		at = at.Next()
+	}
+	for ; block.Contains(at.Next()); at = at.Next() { // the last address is reserved
+		if !taken(at) {
+			return at, nil
+		}
+	}
+	return at, wire.Errorf("InsufficientFreeAddressesInSubnet", "The specified subnet does not have enough free addresses.")
+}
+
+// takenAddresses tells which addresses of a subnet network interfaces have.
+func (x *tx) takenAddresses(s subnet) func(netip.Addr) bool {
 	used := map[netip.Addr]bool{}
 	var prefixes []netip.Prefix
 	for _, i := range x.state.interfaces.find(func(i networkInterface) bool { return *i.Wire.SubnetId == *s.Wire.SubnetId }) {
@@ -133,18 +157,18 @@ func (x *tx) freeAddress(s subnet) (netip.Addr, error) {
 		}
 		prefixes = append(prefixes, i.prefixes()...)
 	}
-	block := s.cidr()
-	at := block.Addr()
-	for range 4 {
-		at = at.Next()
+	return func(a netip.Addr) bool {
+		return used[a] || slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
 	}
-	for ; block.Contains(at.Next()); at = at.Next() { // the last address is reserved
-		inside := slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(at) })
-		if !used[at] && !inside {
-			return at, nil
-		}
+}
+
+// addressIsFree tells whether an address of a subnet can be given to somebody.
+func (x *tx) addressIsFree(s subnet, a netip.Addr) bool {
+	first := s.cidr().Addr()
+	for range reserved - 1 {
+		first = first.Next()
 	}
-	return at, wire.Errorf("InsufficientFreeAddressesInSubnet", "The specified subnet does not have enough free addresses.")
+	return !a.Less(first) && s.cidr().Contains(a.Next()) && !x.takenAddresses(s)(a)
 }
 
 func (x *tx) deleteSubnet(in *ec2.DeleteSubnetInput) (*ec2.DeleteSubnetOutput, error) {

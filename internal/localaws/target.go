@@ -18,6 +18,8 @@ type target struct {
 	ID   string
 	Port int32
 	Zone string `json:",omitempty"`
+	// QUICServer is the target's server id in the connection ids of QUIC, of a group of that protocol.
+	QUICServer string `json:",omitempty"`
 }
 
 func (t target) key() proxy.TargetKey { return proxy.TargetKey{ID: t.ID, Port: uint16(t.Port)} }
@@ -33,15 +35,11 @@ func (x *tx) targets(g targetGroup, in []types.TargetDescription) ([]target, err
 	}
 	var out []target
 	for _, d := range in {
-		if d.QuicServerId != nil {
-			return nil, invalid("QuicServerId is not supported for target groups with protocol '%s'", g.Wire.Protocol)
-		}
-		t := target{ID: val(d.Id), Port: *g.Wire.Port, Zone: val(d.AvailabilityZone)}
+		t := target{ID: val(d.Id), Port: *g.Wire.Port, Zone: val(d.AvailabilityZone), QUICServer: val(d.QuicServerId)}
 		if d.Port != nil {
 			t.Port = *d.Port
 		}
-		isInstance := strings.HasPrefix(t.ID, "i-")
-		if isInstance != (g.Wire.TargetType == types.TargetTypeEnumInstance) {
+		if targetTypeOf(t.ID) != g.Wire.TargetType {
 			return nil, invalid("The ID '%s' is not valid for target groups with target type '%s'", t.ID, g.Wire.TargetType)
 		}
 		out = append(out, t)
@@ -66,6 +64,9 @@ func (x *tx) registerTargets(in *elb.RegisterTargetsInput) (*elb.RegisterTargets
 	g.Targets = slices.Clone(g.Targets)
 	changed := false
 	for _, t := range targets {
+		if err := x.checkQUICServer(g, t); err != nil {
+			return nil, err
+		}
 		if t, err = x.checkTarget(g, t); err != nil {
 			return nil, err
 		}
@@ -84,7 +85,11 @@ func (x *tx) registerTargets(in *elb.RegisterTargetsInput) (*elb.RegisterTargets
 	if !changed {
 		return &elb.RegisterTargetsOutput{}, nil
 	}
-	if limit := x.quota["sluice/targets-per-target-group"]; len(g.Targets) > limit && len(g.Targets) > before {
+	limit := x.quota["sluice/targets-per-target-group"]
+	if g.Wire.TargetType == types.TargetTypeEnumAlb {
+		limit = 1
+	}
+	if len(g.Targets) > limit && len(g.Targets) > before {
 		return nil, wire.Errorf("TooManyTargets", "The maximum number of targets per target group has been reached: %d", limit)
 	}
 	x.state.targetGroups.put(x, g.arn(), g)
@@ -101,7 +106,10 @@ func (x *tx) checkTarget(g targetGroup, t target) (target, error) {
 	if t.Zone != "" && t.Zone != "all" && !slices.Contains(x.zones(), t.Zone) {
 		return t, invalid("The Availability Zone '%s' is not valid", t.Zone)
 	}
-	if g.Wire.TargetType == types.TargetTypeEnumInstance {
+	switch g.Wire.TargetType {
+	case types.TargetTypeEnumAlb:
+		return x.checkBalancerTarget(g, t)
+	case types.TargetTypeEnumInstance:
 		i, ok := x.state.instances.get(t.ID)
 		switch {
 		case !ok || i.VPC != *g.Wire.VpcId:
@@ -115,16 +123,19 @@ func (x *tx) checkTarget(g targetGroup, t target) (target, error) {
 	}
 	a, err := netip.ParseAddr(t.ID)
 	switch {
-	case err != nil || !a.Is4():
-		return t, invalid("The IP address '%s' is not a valid IPv4 address", t.ID)
+	case err != nil || a.Is4() != (g.Wire.IpAddressType == types.TargetGroupIpAddressTypeEnumIpv4):
+		return t, invalid("The IP address '%s' is not a valid %s address", t.ID, strings.Replace(string(g.Wire.IpAddressType), "ip", "IP", 1))
 	case a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return t, badTarget("The IP address '%s' cannot be a target", t.ID)
 	}
 	vpc, _ := x.state.vpcs.get(*g.Wire.VpcId)
+	for _, s := range x.state.subnets.find(func(s subnet) bool {
+		return *s.Wire.VpcId == *g.Wire.VpcId && (s.cidr().Contains(a) || s.ipv6CIDR().Contains(a))
+	}) {
+		t.Zone = s.zone()
+		return t, nil
+	}
 	if vpc.cidr().Contains(a) {
-		for _, s := range x.state.subnets.find(func(s subnet) bool { return *s.Wire.VpcId == *g.Wire.VpcId && s.cidr().Contains(a) }) {
-			t.Zone = s.zone()
-		}
 		return t, nil
 	}
 	if !x.Profile().StrictTargets {
@@ -132,6 +143,8 @@ func (x *tx) checkTarget(g targetGroup, t target) (target, error) {
 	}
 	shared := netip.MustParsePrefix("100.64.0.0/10")
 	switch {
+	case strings.Contains(string(g.Wire.Protocol), "UDP"):
+		return t, badTarget("The IP address '%s' is not a valid target: with protocol %s it must be from the VPC", t.ID, g.Wire.Protocol)
 	case !a.IsPrivate() && !shared.Contains(a):
 		return t, badTarget("The IP address '%s' is not a valid target: it must be from the VPC or a private range", t.ID)
 	case t.Zone == "":
@@ -241,6 +254,9 @@ func describeHealth(g targetGroup, t target, checkPort uint16, state, reason, de
 	}
 	if t.Zone != "" {
 		d.Target.AvailabilityZone = &t.Zone
+	}
+	if t.QUICServer != "" {
+		d.Target.QuicServerId = &t.QUICServer
 	}
 	if description != "" {
 		d.TargetHealth.Description = &description

@@ -1,6 +1,7 @@
 package localaws
 
 import (
+	"cmp"
 	"maps"
 	"regexp"
 	"slices"
@@ -50,6 +51,9 @@ func (x *tx) balancersOf(group string) []string {
 
 // checkBalancerGroups holds what a load balancer forwards to against its quotas.
 func (x *tx) checkBalancerGroups(balancer string) error {
+	if b, _ := x.state.loadBalancers.get(balancer); b.network() {
+		return x.checkNetworkTargets(b)
+	}
 	groups := map[string]bool{}
 	targets := 0
 	for _, r := range x.state.rules.all() {
@@ -116,19 +120,24 @@ func (x *tx) newTargetGroup(in *elb.CreateTargetGroupInput) (targetGroup, error)
 	if kind == "" {
 		kind = types.TargetTypeEnumInstance
 	}
+	network := isNetworkProtocol(in.Protocol)
 	switch {
-	case kind != types.TargetTypeEnumInstance && kind != types.TargetTypeEnumIp:
+	case kind == types.TargetTypeEnumLambda:
 		return none, notServed("Target type '" + string(kind) + "'")
 	case in.Protocol == "":
 		return none, invalid("A protocol must be specified")
-	case in.Protocol != types.ProtocolEnumHttp && in.Protocol != types.ProtocolEnumHttps:
+	case in.Protocol == types.ProtocolEnumGeneve:
 		return none, notServed("Target group protocol '" + string(in.Protocol) + "'")
+	case kind == types.TargetTypeEnumAlb && in.Protocol != types.ProtocolEnumTcp:
+		return none, conflicting("The protocol of target groups with target type 'alb' must be TCP, not '%s'", in.Protocol)
 	case in.Port == nil:
 		return none, invalid("A port must be specified")
 	case in.VpcId == nil:
 		return none, invalid("A VPC ID must be specified")
-	case in.IpAddressType == types.TargetGroupIpAddressTypeEnumIpv6:
+	case in.IpAddressType == types.TargetGroupIpAddressTypeEnumIpv6 && !network:
 		return none, notServed("Target group IP address type 'ipv6'")
+	case in.IpAddressType == types.TargetGroupIpAddressTypeEnumIpv6 && kind != types.TargetTypeEnumIp:
+		return none, conflicting("IP address type 'ipv6' is supported only for target groups with target type 'ip'")
 	case in.TargetControlPort != nil:
 		return none, notServed("TargetControlPort")
 	}
@@ -139,17 +148,20 @@ func (x *tx) newTargetGroup(in *elb.CreateTargetGroupInput) (targetGroup, error)
 	if !slices.Contains([]string{"HTTP1", "HTTP2", grpc}, version) {
 		return none, invalid("The protocol version '%s' must be one of HTTP1, HTTP2, GRPC", version)
 	}
-	arn := x.elbARN("targetgroup/" + *in.Name + "/" + x.hex(16))
-	g := targetGroup{Attributes: defaults(groupAttributes), Wire: types.TargetGroup{
-		TargetGroupArn: &arn, TargetGroupName: in.Name, Protocol: in.Protocol, ProtocolVersion: &version, Port: in.Port,
-		VpcId: in.VpcId, TargetType: kind, IpAddressType: types.TargetGroupIpAddressTypeEnumIpv4,
-		HealthCheckEnabled: ptr(true), HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: ptr("traffic-port"),
-		HealthCheckPath: ptr("/"), HealthCheckIntervalSeconds: ptr(int32(30)), HealthCheckTimeoutSeconds: ptr(int32(5)),
-		HealthyThresholdCount: ptr(int32(5)), UnhealthyThresholdCount: ptr(int32(2)), Matcher: &types.Matcher{HttpCode: ptr("200")},
-	}}
-	if version == grpc {
-		g.Wire.HealthCheckPath, g.Wire.Matcher = ptr("/AWS.ALB/healthcheck"), &types.Matcher{GrpcCode: ptr("12")}
+	if network && in.ProtocolVersion != nil {
+		return none, conflicting("A protocol version cannot be specified for target groups with protocol '%s'", in.Protocol)
 	}
+	arn := x.elbARN("targetgroup/" + *in.Name + "/" + x.hex(16))
+	g := targetGroup{Wire: types.TargetGroup{
+		TargetGroupArn: &arn, TargetGroupName: in.Name, Protocol: in.Protocol, Port: in.Port, VpcId: in.VpcId, TargetType: kind,
+		IpAddressType:      cmp.Or(in.IpAddressType, types.TargetGroupIpAddressTypeEnumIpv4),
+		HealthCheckEnabled: ptr(true), HealthCheckPort: ptr("traffic-port"), HealthCheckIntervalSeconds: ptr(int32(30)),
+		HealthyThresholdCount: ptr(int32(5)), UnhealthyThresholdCount: ptr(int32(2)),
+	}}
+	if !network {
+		g.Wire.ProtocolVersion = &version
+	}
+	g.Attributes = defaults(g.attributesOf())
 	err := setHealthCheck(&g.Wire, healthCheck{
 		in.HealthCheckEnabled, in.HealthCheckProtocol, in.HealthCheckPort, in.HealthCheckPath, in.HealthCheckIntervalSeconds,
 		in.HealthCheckTimeoutSeconds, in.HealthyThresholdCount, in.UnhealthyThresholdCount, in.Matcher,
@@ -159,12 +171,13 @@ func (x *tx) newTargetGroup(in *elb.CreateTargetGroupInput) (targetGroup, error)
 
 // sameSettings compares target groups by all that a caller chooses.
 func sameSettings(a, b types.TargetGroup) bool {
-	return a.Protocol == b.Protocol && *a.ProtocolVersion == *b.ProtocolVersion && *a.Port == *b.Port && *a.VpcId == *b.VpcId && a.TargetType == b.TargetType &&
+	return a.Protocol == b.Protocol && val(a.ProtocolVersion) == val(b.ProtocolVersion) && a.IpAddressType == b.IpAddressType &&
+		*a.Port == *b.Port && *a.VpcId == *b.VpcId && a.TargetType == b.TargetType &&
 		*a.HealthCheckEnabled == *b.HealthCheckEnabled && a.HealthCheckProtocol == b.HealthCheckProtocol &&
-		*a.HealthCheckPort == *b.HealthCheckPort && *a.HealthCheckPath == *b.HealthCheckPath &&
+		*a.HealthCheckPort == *b.HealthCheckPort && val(a.HealthCheckPath) == val(b.HealthCheckPath) &&
 		*a.HealthCheckIntervalSeconds == *b.HealthCheckIntervalSeconds &&
 		*a.HealthCheckTimeoutSeconds == *b.HealthCheckTimeoutSeconds && *a.HealthyThresholdCount == *b.HealthyThresholdCount &&
-		*a.UnhealthyThresholdCount == *b.UnhealthyThresholdCount && val(a.Matcher.HttpCode) == val(b.Matcher.HttpCode) && val(a.Matcher.GrpcCode) == val(b.Matcher.GrpcCode)
+		*a.UnhealthyThresholdCount == *b.UnhealthyThresholdCount && matched(a.Matcher) == matched(b.Matcher)
 }
 
 // healthCheck is what may be said about the health check when a target group is created or modified.
@@ -184,12 +197,8 @@ func setHealthCheck(g *types.TargetGroup, c healthCheck) error {
 			return invalid("Health check enabled must be true for target groups with target type '%s'", g.TargetType)
 		}
 	}
-	switch c.protocol {
-	case "":
-	case types.ProtocolEnumHttp, types.ProtocolEnumHttps:
-		g.HealthCheckProtocol = c.protocol
-	default:
-		return conflicting("Health check protocol '%s' is not supported for target groups with protocol '%s'", c.protocol, g.Protocol)
+	if err := setCheckProtocol(g, c); err != nil {
+		return err
 	}
 	if c.port != nil {
 		if n, err := strconv.Atoi(*c.port); *c.port != "traffic-port" && (err != nil || n < 1 || n > 65535) {
@@ -198,6 +207,9 @@ func setHealthCheck(g *types.TargetGroup, c healthCheck) error {
 		g.HealthCheckPort = c.port
 	}
 	if c.path != nil {
+		if g.HealthCheckPath == nil {
+			return conflicting("A health check path cannot be specified for health checks with protocol '%s'", g.HealthCheckProtocol)
+		}
 		if !strings.HasPrefix(*c.path, "/") || len(*c.path) > 1024 {
 			return invalid("Health check path '%s' must start with '/' and have at most 1024 characters", *c.path)
 		}
@@ -218,6 +230,9 @@ func setHealthCheck(g *types.TargetGroup, c healthCheck) error {
 	if c.matcher == nil {
 		return nil
 	}
+	if g.Matcher == nil {
+		return conflicting("A health check matcher cannot be specified for health checks with protocol '%s'", g.HealthCheckProtocol)
+	}
 	return setMatcher(g, c.matcher)
 }
 
@@ -235,11 +250,16 @@ func setMatcher(g *types.TargetGroup, m *types.Matcher) error {
 		g.Matcher = &types.Matcher{GrpcCode: m.GrpcCode}
 		return nil
 	}
+	allowed := httpMatcher
+	if isNetworkProtocol(g.Protocol) {
+		allowed = networkMatcher
+	}
 	switch {
 	case m.GrpcCode != nil || m.HttpCode == nil:
 		return invalid("The health check matcher of protocol version '%s' must specify HttpCode", val(g.ProtocolVersion))
-	case !httpMatcher.valid(*m.HttpCode):
-		return invalid("Health check matcher HTTP code '%s' must be within '200-499', as in '200,202' or '200-299'", *m.HttpCode)
+	case !allowed.valid(*m.HttpCode):
+		return invalid("Health check matcher HTTP code '%s' must be within '%d-%d', as in '200,202' or '200-299'", *m.HttpCode,
+			allowed.least, allowed.most)
 	}
 	g.Matcher = &types.Matcher{HttpCode: m.HttpCode}
 	return nil
@@ -252,8 +272,9 @@ type matcherRange struct {
 }
 
 var (
-	httpMatcher = matcherRange{200, 499, regexp.MustCompile(`^(\d{3})(?:-(\d{3}))?$`)}
-	grpcMatcher = matcherRange{0, 99, regexp.MustCompile(`^(\d{1,2})(?:-(\d{1,2}))?$`)}
+	httpMatcher    = matcherRange{200, 499, regexp.MustCompile(`^(\d{3})(?:-(\d{3}))?$`)}
+	networkMatcher = matcherRange{200, 599, httpMatcher.part}
+	grpcMatcher    = matcherRange{0, 99, regexp.MustCompile(`^(\d{1,2})(?:-(\d{1,2}))?$`)}
 )
 
 func (r matcherRange) valid(s string) bool {

@@ -23,6 +23,7 @@ type state struct {
 	securityGroups   *table[securityGroup]
 	instances        *table[instance]
 	interfaces       *table[networkInterface]
+	elasticIPs       *table[elasticIP]
 
 	certificates       *table[certificate]
 	serverCertificates *table[serverCertificate]
@@ -66,6 +67,7 @@ func newState() *state {
 	s.securityGroups = newTable[securityGroup](s, "securitygroup")
 	s.instances = newTable[instance](s, "instance")
 	s.interfaces = newTable[networkInterface](s, "networkinterface")
+	s.elasticIPs = newTable[elasticIP](s, "elasticip")
 	s.certificates = newTable[certificate](s, "certificate")
 	s.serverCertificates = newTable[serverCertificate](s, "servercertificate")
 	s.webACLs = newTable[webACL](s, "webacl")

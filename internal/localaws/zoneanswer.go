@@ -179,11 +179,11 @@ func recordsOf(set types.ResourceRecordSet, owner string) []dns.RR {
 
 // balancerRecords are the addresses behind a load balancer's name.
 func (r resolver) balancerRecords(owner, name string, kind uint16) []dns.RR {
-	b, found := r.state.balancerNamed(name)
-	if !found || kind != dns.TypeA {
+	if kind != dns.TypeA {
 		return nil
 	}
-	return []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: owner, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: dnsTTL}, A: b.Address.AsSlice()}}
+	addresses, _ := r.balancerAddresses(name)
+	return addressRecords(owner, addresses)
 }
 
 type cnameTarget struct {
@@ -303,17 +303,6 @@ func (r resolver) healthy(set types.ResourceRecordSet) bool {
 		}
 	}
 	return true
-}
-
-// balancerNamed finds a load balancer by its DNS name, also with the prefix "dualstack.", in any case of letters.
-func (s *state) balancerNamed(name string) (loadBalancer, bool) {
-	name = strings.TrimPrefix(strings.TrimSuffix(strings.ToLower(name), "."), "dualstack.")
-	for _, b := range s.loadBalancers.all() {
-		if strings.ToLower(*b.Wire.DNSName) == name {
-			return b, true
-		}
-	}
-	return loadBalancer{}, false
 }
 
 // isNameServer tells the names that zones are delegated to. They lead to this DNS server.

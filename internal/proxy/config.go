@@ -21,8 +21,9 @@ type (
 // Config is the whole wanted state of the data plane. Applying the same value twice changes nothing;
 // what an earlier value had and this one has not is stopped: listeners close, targets drain.
 type Config struct {
-	LoadBalancers []LoadBalancer
-	TargetGroups  []TargetGroup
+	LoadBalancers        []LoadBalancer
+	NetworkLoadBalancers []NetworkLoadBalancer
+	TargetGroups         []TargetGroup
 }
 
 // LoadBalancer is one Application Load Balancer: its listeners share an address of their own.
@@ -182,7 +183,8 @@ type FixedResponse struct {
 // TargetGroup is a set of targets with one health check. It is checked only while some load balancer refers to it.
 type TargetGroup struct {
 	ID                  TargetGroupID
-	Protocol            string // HTTP or HTTPS
+	Protocol            string // HTTP or HTTPS, or a NetworkProtocol
+	Network             NetworkGroup
 	ProtocolVersion     ProtocolVersion
 	DeregistrationDelay time.Duration // deregistration_delay.timeout_seconds
 	Algorithm           string        // load_balancing.algorithm.type: round_robin (also when empty), least_outstanding_requests, weighted_random
@@ -223,7 +225,7 @@ const (
 // HealthCheck is how targets are probed (ELB "Health checks for your target groups").
 type HealthCheck struct {
 	Disabled           bool
-	Protocol           string // HTTP or HTTPS
+	Protocol           string // HTTP or HTTPS, or TCP
 	Port               uint16 // 0 means the target's own port (traffic-port)
 	Path               string
 	Interval           time.Duration
@@ -238,6 +240,9 @@ type Target struct {
 	ID      string // i-… or an address
 	Port    uint16
 	Address netip.Addr // where to connect
+	Zone    string     // for Network Load Balancers; "" and "all" are every zone
+	// QUICServer is its server id in the connection ids of QUIC, as bytes.
+	QUICServer string
 }
 
 // TargetKey identifies a target within its group.

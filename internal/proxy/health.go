@@ -186,6 +186,9 @@ func (p *probe) run(ctx context.Context) verdict {
 	defer cancel(nil)
 	stop := p.clock.AfterFunc(orElse(p.Timeout, 5*time.Second), func() { cancel(context.DeadlineExceeded) })
 	defer stop()
+	if p.Protocol == "TCP" {
+		return p.connect(ctx)
+	}
 	ask := p.get
 	if p.version == HTTP2 || p.version == GRPC {
 		ask = p.check
@@ -198,6 +201,16 @@ func (p *probe) run(ctx context.Context) verdict {
 		return verdict{"Target.ResponseCodeMismatch", fmt.Sprintf("Health checks failed with these codes: [%d]", status)}
 	case errors.Is(context.Cause(ctx), context.DeadlineExceeded), isTimeout(err):
 		return verdict{"Target.Timeout", "Request timed out"}
+	}
+	return verdict{"Target.FailedHealthChecks", "Health checks failed"}
+}
+
+// connect checks over TCP: a connection that opens is all there is to see.
+func (p *probe) connect(ctx context.Context) verdict {
+	conn, err := p.dial(ctx, "tcp", p.address.String())
+	if err == nil {
+		closeQuietly(conn)
+		return verdict{}
 	}
 	return verdict{"Target.FailedHealthChecks", "Health checks failed"}
 }

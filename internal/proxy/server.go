@@ -132,6 +132,11 @@ func (s *Server) applyGroups(config Config) (errs []error) {
 			}
 		}
 	}
+	for i := range config.NetworkLoadBalancers {
+		for j := range config.NetworkLoadBalancers[i].Listeners {
+			Action{Forward: &config.NetworkLoadBalancers[i].Listeners[j].Forward}.uses(used)
+		}
+	}
 	for _, c := range config.TargetGroups {
 		g := s.groups[c.ID]
 		if g == nil {

@@ -50,10 +50,9 @@ func (a api) taggedResources(ctx context.Context, cluster string) (map[string]ta
 	return all, err
 }
 
-// securityGroups reads the security groups of a VPC that meet all filters.
-func (a api) securityGroups(ctx context.Context, vpc string, filters ...ec2types.Filter) ([]securityGroup, error) {
-	var rows []securityGroup
-	filters = append(filters, filter("vpc-id", vpc))
+// describeSecurityGroups reads the security groups that meet all filters.
+func (a api) describeSecurityGroups(ctx context.Context, filters ...ec2types.Filter) ([]ec2types.SecurityGroup, error) {
+	var found []ec2types.SecurityGroup
 	err := pages(func(token *string) (*string, bool, error) {
 		out, err := a.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{
 			Filters: filters, MaxResults: aws.Int32(ec2Page), NextToken: token,
@@ -61,11 +60,19 @@ func (a api) securityGroups(ctx context.Context, vpc string, filters ...ec2types
 		if err != nil {
 			return nil, false, ec2Error("DescribeSecurityGroups", err)
 		}
-		for _, g := range out.SecurityGroups {
-			rows = append(rows, securityGroupRow(g))
-		}
+		found = append(found, out.SecurityGroups...)
 		return out.NextToken, false, nil
 	})
+	return found, err
+}
+
+// securityGroups reads the security groups of a VPC that meet all filters.
+func (a api) securityGroups(ctx context.Context, vpc string, filters ...ec2types.Filter) ([]securityGroup, error) {
+	found, err := a.describeSecurityGroups(ctx, append(filters, filter("vpc-id", vpc))...)
+	var rows []securityGroup
+	for _, g := range found {
+		rows = append(rows, securityGroupRow(g))
+	}
 	return rows, err
 }
 
@@ -243,18 +250,10 @@ func (a api) networkInterfaces(ctx context.Context, filters ...ec2types.Filter) 
 
 // endpointGroups reads the security groups that meet all filters, as those of targets.
 func (a api) endpointGroups(ctx context.Context, filters ...ec2types.Filter) ([]endpointGroup, error) {
+	found, err := a.describeSecurityGroups(ctx, filters...)
 	var rows []endpointGroup
-	err := pages(func(token *string) (*string, bool, error) {
-		out, err := a.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{
-			Filters: filters, MaxResults: aws.Int32(ec2Page), NextToken: token,
-		})
-		if err != nil {
-			return nil, false, ec2Error("DescribeSecurityGroups", err)
-		}
-		for _, g := range out.SecurityGroups {
-			rows = append(rows, endpointGroupRow(g))
-		}
-		return out.NextToken, false, nil
-	})
+	for _, g := range found {
+		rows = append(rows, endpointGroupRow(g))
+	}
 	return rows, err
 }

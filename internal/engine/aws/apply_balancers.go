@@ -162,7 +162,7 @@ func (p performer) deleteLoadBalancer(ctx context.Context, have LoadBalancer) er
 		return err
 	}
 	p.mirror.dropLoadBalancer(have.arn)
-	p.attributes.drop(have.arn)
+	p.drop(have.arn)
 	return nil
 }
 
@@ -173,8 +173,7 @@ func (p performer) listener(ctx context.Context, verb plan.Verb, want Listener) 
 			return err
 		}
 		p.mirror.dropListener(want.arn)
-		p.attributes.drop(want.arn)
-		p.names.drop(want.arn)
+		p.drop(want.arn)
 		return nil
 	}
 	balancer, ok := p.mirror.loadBalancerNamed(p.plan.Stack, want.LoadBalancer.Name)
@@ -275,25 +274,25 @@ func (p performer) explain(ctx context.Context, err error, balancer, listener st
 }
 
 // refreshListeners reads the listeners of a load balancer with their rules and tags.
-func (p performer) refreshListeners(ctx context.Context, balancer string) error {
-	listeners, rules, err := p.reader.children(ctx, balancer)
+func (e *Engine) refreshListeners(ctx context.Context, balancer string) error {
+	listeners, rules, err := e.reader.children(ctx, balancer)
 	if err != nil {
 		return err
 	}
-	tagged, err := p.api.tagsOf(ctx, raw{listeners: listeners, rules: rules}.arns())
+	tagged, err := e.api.tagsOf(ctx, raw{listeners: listeners, rules: rules}.arns())
 	if err != nil {
 		return err
 	}
-	p.mirror.write(func(now time.Time) {
+	e.mirror.write(func(now time.Time) {
 		for _, l := range listeners {
 			row := listenerRow(l, tagged[deref(l.ListenerArn)])
-			if _, _, ours := row.Tags.owner(p.options.Cluster); ours {
-				p.mirror.listeners.put(row.ARN, row, now)
+			if _, _, ours := row.Tags.owner(e.options.Cluster); ours {
+				e.mirror.listeners.put(row.ARN, row, now)
 			}
 		}
 		for _, r := range rules {
 			if row, ok := ruleRow(r, tagged[deref(r.RuleArn)]); ok {
-				p.mirror.rules.put(row.ARN, row, now)
+				e.mirror.rules.put(row.ARN, row, now)
 			}
 		}
 	})

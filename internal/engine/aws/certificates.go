@@ -108,7 +108,7 @@ func (c *certificates) resolved(ctx context.Context, want lb.Stack, v view, name
 				kept = append(kept, l)
 				continue
 			}
-			chosen, missing, err := c.choose(ctx, l, len(want.Members) > 1, names.of(v, *b, l.Port))
+			chosen, missing, err := c.choose(ctx, l, len(want.Members) > 1, names.presented(v, *b, l.Port))
 			if err != nil {
 				return want, nil, fmt.Errorf("aws: find certificates for port %d of %s: %w", l.Port, b.Name, err)
 			}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -39,6 +40,8 @@ type Options struct {
 	// CertificateAuthorities are the private authorities, by ARN, whose certificates alone are found by host; any
 	// certificate is found when there are none.
 	CertificateAuthorities []string
+	// Checkpoints keeps what is known outside of the process, so that the next start reads little. None when nil.
+	Checkpoints Store
 }
 
 func (o Options) withDefaults() Options {
@@ -73,19 +76,19 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // Engine is the AWS engine. See the package comment for what it guarantees.
 type Engine struct {
-	options    Options
-	settings   settings
-	api        api
-	reader     reader
-	mirror     *mirror
-	network    *network
-	external   *externalGroups
-	groups     *namedGroups
-	attributes *attributes
+	options  Options
+	settings settings
+	api      api
+	reader   reader
+	mirror   *mirror
+	network  *network
+	external *externalGroups
+	groups   *namedGroups
+	details
 	targets    *targets
+	checkpoint *checkpoint
 
 	certificates *certificates
-	names        *serverNames
 
 	interfaces     *interfaces
 	endpointGroups *endpointGroups
@@ -110,74 +113,27 @@ func New(o Options) (*Engine, error) {
 		return nil, errors.New("aws: the region must be given")
 	}
 	api := newAPI(o.Config)
+	mirror := newMirror(o.Cluster, o.Now)
+	details := newDetails(api, mirror.touch)
+	where := strings.Join([]string{o.Cluster, o.Config.Region, o.VPCID}, " ")
 	return &Engine{
 		options:    o,
 		settings:   settings{cluster: o.Cluster, externalTags: o.ExternalTags},
 		api:        api,
 		reader:     reader{api: api, cluster: o.Cluster, vpc: o.VPCID},
-		mirror:     newMirror(o.Cluster, o.Now),
+		mirror:     mirror,
+		checkpoint: newCheckpoint(o.Checkpoints, mirror, details, where, o.Logger),
 		network:    &network{api: api, vpc: o.VPCID, now: o.Now},
 		external:   newExternalGroups(api, o.Now),
 		groups:     newNamedGroups(api, o.VPCID, o.Now),
-		attributes: &attributes{api: api},
+		details:    details,
 		targets:    newTargets(),
 
 		certificates: &certificates{api: api, now: o.Now, authorities: o.CertificateAuthorities},
-		names:        &serverNames{api: api},
 
 		interfaces:     newInterfaces(api, o.VPCID, o.Now),
 		endpointGroups: newEndpointGroups(api, o.VPCID, o.Cluster),
 	}, nil
-}
-
-// Load fills the mirror from AWS. Nothing can be planned before it succeeded once.
-func (e *Engine) Load(ctx context.Context) error {
-	_, err := e.refreshAll(ctx)
-	return err
-}
-
-// Audit reads everything again and returns the stacks for which AWS differs from what the mirror had, sorted, so that
-// they are planned anew. What was changed through this engine meanwhile, or shortly before, is left as the mirror has
-// it. The picture of the VPC, and where targets are, is read again when it is needed next; security groups of targets
-// are read now, so that PlanIngress sees what others changed.
-func (e *Engine) Audit(ctx context.Context) ([]lb.StackID, error) {
-	changed, err := e.refreshAll(ctx)
-	if err != nil {
-		return nil, err
-	}
-	e.network.forget()
-	e.external.forget()
-	e.groups.forget()
-	e.certificates.forget()
-	drifted, err := e.attributes.audit(ctx)
-	if err != nil {
-		return nil, err
-	}
-	presented, err := e.names.audit(ctx, e.mirror.secured())
-	if err != nil {
-		return nil, err
-	}
-	drifted = append(drifted, presented...)
-	changed = e.mirror.stacksOf(drifted, changed)
-	e.interfaces.forget()
-	if err := e.endpointGroups.refresh(ctx); err != nil {
-		return changed, err
-	}
-	if len(changed) > 0 {
-		e.options.Logger.Info("AWS differs from what was known", "stacks", changed)
-	}
-	return changed, nil
-}
-
-func (e *Engine) refreshAll(ctx context.Context) ([]lb.StackID, error) {
-	e.auditing.Lock()
-	defer e.auditing.Unlock()
-	since := e.options.Now().Add(-settleTime)
-	fresh, err := e.reader.read(ctx, e.mirror.arns())
-	if err != nil {
-		return nil, fmt.Errorf("aws: read what cluster %s has: %w", e.options.Cluster, err)
-	}
-	return e.mirror.merge(fresh, since), nil
 }
 
 // Provisioning looks at the load balancers that were not active yet when last seen, and returns the stacks for which
@@ -213,6 +169,9 @@ func (e *Engine) Features() lb.Features {
 func (e *Engine) Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdict, error) {
 	if !e.mirror.isLoaded() {
 		return plan.Plan{}, nil, errors.New("aws: nothing was loaded yet")
+	}
+	if err := e.lookInto(ctx, want.ID); err != nil {
+		return plan.Plan{}, nil, err
 	}
 	v := e.mirror.planning(want.ID, wantsBackend(want))
 	want = e.settings.asIs(want, v)
@@ -286,6 +245,10 @@ func (e *Engine) planWith(want lb.Stack, v view, subnets map[lb.ResourceID][]str
 
 // Apply performs a plan of Plan.
 func (e *Engine) Apply(ctx context.Context, p plan.Plan) plan.Result {
+	if p.Stack != "" {
+		e.checkpoint.begin(ctx, p.Stack)
+		defer e.checkpoint.end(p.Stack)
+	}
 	return plan.Run(ctx, p, performer{Engine: e, plan: p}, e.options.Parallel)
 }
 

@@ -137,7 +137,7 @@ func TestWhereTargetsAre(t *testing.T) {
 			t.Error(diff)
 		}
 	})
-	needed := map[string]int{"ec2:DescribeInstances": 1, "ec2:DescribeNetworkInterfaces": 2, "ec2:DescribeSecurityGroups": 2}
+	needed := map[string]int{"ec2:DescribeInstances": 1, "ec2:DescribeNetworkInterfaces": 2, "ec2:DescribeSecurityGroups": 1}
 	if diff := cmp.Diff(needed, made); diff != "" {
 		t.Errorf("(-needed +made):\n%s", diff)
 	}

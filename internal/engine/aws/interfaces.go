@@ -405,22 +405,32 @@ func (g *endpointGroups) change(id string, add, remove []permission) {
 	g.rows[id] = row
 }
 
-// refresh reads again what was read before. It makes no call when that is nothing.
-func (g *endpointGroups) refresh(ctx context.Context) error {
-	g.applying.Lock() // or what is changed meanwhile would be overwritten by an older answer
-	defer g.applying.Unlock()
+// take fills the cache with the cluster's groups that a start has read.
+func (g *endpointGroups) take(rows []endpointGroup) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.all && len(g.rows) == 0 {
-		return nil
+	for _, row := range rows {
+		g.rows[row.ID] = row
 	}
-	old := g.rows
-	g.rows, g.all = map[string]endpointGroup{}, false
-	err := g.readAll(ctx)
-	if err == nil {
-		err = g.readSome(ctx, slices.Collect(maps.Keys(old)))
-	}
+	g.all = true
+}
+
+// refresh reads again what was read before; cluster reads those that are marked as the cluster's.
+func (g *endpointGroups) refresh(ctx context.Context, cluster func() ([]endpointGroup, error)) error {
+	g.applying.Lock() // or what is changed meanwhile would be overwritten by an older answer
+	defer g.applying.Unlock()
+	rows, err := cluster()
 	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	old := g.rows
+	g.rows, g.all = map[string]endpointGroup{}, true
+	for _, row := range rows {
+		g.rows[row.ID] = row
+	}
+	if err := g.readSome(ctx, slices.Collect(maps.Keys(old))); err != nil {
 		g.rows = old
 		return fmt.Errorf("aws: read the security groups of targets: %w", err)
 	}

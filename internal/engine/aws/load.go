@@ -2,29 +2,42 @@ package aws
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
 
-// reader reads all that AWS has of a cluster, with as few calls as the APIs allow.
+// reader reads what AWS has of a cluster, with as few calls as the APIs allow.
 type reader struct {
 	api     api
 	cluster string
 	vpc     string
 }
 
-// read returns everything. known are ARNs that the mirror has: those that the tag listing leaves out, because it lags
-// or because somebody took their tags away, are looked at one by one before they count as gone.
-func (r reader) read(ctx context.Context, known []string) (inventory, error) {
+// listing is what a look at AWS shows without looking into load balancers: what is ours in this VPC, by ARN or id.
+type listing struct {
+	loadBalancers map[string]loadBalancer
+	targetGroups  map[string]targetGroup
+	foreign       []string // ARNs of load balancers and target groups that are not ours
+
+	tagged   map[string]tags     // all tags that were read
+	children map[string][]string // ARNs of listeners and rules by load balancer; nil where only their parents tell them
+}
+
+// list reads everything but the contents of load balancers. known are ARNs that the mirror has: those that the tag
+// listing leaves out, because it lags or because somebody took their tags away, are looked at one by one before they
+// count as gone.
+func (r reader) list(ctx context.Context, known []string) (listing, error) {
 	tagged, err := r.api.taggedResources(ctx, r.cluster)
 	switch {
 	case isDenied(err) || isCode(err, "InvalidAction", "UnknownOperationException"):
-		return r.readWithoutTagAPI(ctx)
+		return r.listTrusting(ctx, nil)
 	case err != nil:
-		return inventory{}, err
+		return listing{}, err
 	}
 	arns := slices.Collect(maps.Keys(tagged))
 	for _, arn := range known {
@@ -33,80 +46,230 @@ func (r reader) read(ctx context.Context, known []string) (inventory, error) {
 		}
 	}
 	slices.Sort(arns)
-	found := raw{}
-	if found.loadBalancers, err = r.loadBalancers(ctx, only(arns, ":loadbalancer/")); err != nil {
-		return inventory{}, err
+	all := listing{tagged: tagged, children: map[string][]string{}}
+	for _, arn := range arns {
+		if balancer, ok := balancerOf(arn); ok {
+			all.children[balancer] = append(all.children[balancer], arn)
+		}
 	}
-	if found.targetGroups, err = r.targetGroups(ctx, only(arns, ":targetgroup/")); err != nil {
-		return inventory{}, err
+	var found raw
+	err = together(
+		func() (err error) {
+			found.loadBalancers, err = r.loadBalancers(ctx, only(arns, ":loadbalancer/"))
+			return err
+		},
+		func() (err error) {
+			found.targetGroups, err = r.targetGroups(ctx, only(arns, ":targetgroup/"))
+			return err
+		},
+	)
+	if err != nil {
+		return listing{}, err
+	}
+	err = r.sort(ctx, found, &all)
+	return all, err
+}
+
+// listTrusting lists what there is without the tag API. What trusted knows, by ARN, is not asked for its tags; no tags
+// stand for something that is known not to be ours. An ARN is never given out twice.
+func (r reader) listTrusting(ctx context.Context, trusted map[string]tags) (listing, error) {
+	all := listing{tagged: maps.Clone(trusted)}
+	if all.tagged == nil {
+		all.tagged = map[string]tags{}
+	}
+	var found raw
+	err := together(
+		func() error {
+			return r.api.loadBalancers(ctx, func(page []elbtypes.LoadBalancer, last bool) bool {
+				found.loadBalancers = append(found.loadBalancers, page...)
+				return last
+			})
+		},
+		func() error {
+			return r.api.targetGroups(ctx, func(page []elbtypes.TargetGroup, last bool) bool {
+				found.targetGroups = append(found.targetGroups, page...)
+				return last
+			})
+		},
+	)
+	if err != nil {
+		return listing{}, err
+	}
+	found.loadBalancers = slices.DeleteFunc(found.loadBalancers, func(b elbtypes.LoadBalancer) bool { return deref(b.VpcId) != r.vpc })
+	found.targetGroups = slices.DeleteFunc(found.targetGroups, func(g elbtypes.TargetGroup) bool { return deref(g.VpcId) != r.vpc })
+	err = r.sort(ctx, found, &all)
+	return all, err
+}
+
+// sort reads the tags that are not known yet and takes what is ours in this VPC into the listing.
+func (r reader) sort(ctx context.Context, found raw, all *listing) error {
+	if err := r.tag(ctx, found, all); err != nil {
+		return err
+	}
+	all.loadBalancers, all.targetGroups = map[string]loadBalancer{}, map[string]targetGroup{}
+	for _, b := range found.loadBalancers {
+		switch arn := deref(b.LoadBalancerArn); {
+		case !r.ours(all.tagged[arn]):
+			all.foreign = append(all.foreign, arn)
+		case deref(b.VpcId) == r.vpc:
+			all.loadBalancers[arn] = loadBalancerRow(b, all.tagged[arn])
+		}
+	}
+	for _, g := range found.targetGroups {
+		switch arn := deref(g.TargetGroupArn); {
+		case !r.ours(all.tagged[arn]):
+			all.foreign = append(all.foreign, arn)
+		case deref(g.VpcId) == r.vpc:
+			all.targetGroups[arn] = targetGroupRow(g, all.tagged[arn])
+		}
+	}
+	return nil
+}
+
+// tag reads tags that the listing does not have.
+func (r reader) tag(ctx context.Context, found raw, all *listing) error {
+	untagged := slices.DeleteFunc(found.arns(), func(arn string) bool {
+		_, known := all.tagged[arn]
+		return known
+	})
+	more, err := r.api.tagsOf(ctx, untagged)
+	maps.Copy(all.tagged, more)
+	return err
+}
+
+func (r reader) ours(t tags) bool {
+	_, _, ok := t.owner(r.cluster)
+	return ok
+}
+
+// securityGroups are those that matter to the cluster.
+type securityGroups struct {
+	ours map[string]securityGroup // by id
+	// endpoints are those of targets that are marked as the cluster's; most are not ours.
+	endpoints []endpointGroup
+}
+
+func (r reader) securityGroups(ctx context.Context) (securityGroups, error) {
+	found, err := r.api.describeSecurityGroups(ctx, filter("vpc-id", r.vpc), filter("tag-key", clusterTag, clusterOwnedTag+r.cluster))
+	all := securityGroups{ours: map[string]securityGroup{}}
+	for _, g := range found {
+		row := securityGroupRow(g)
+		if r.ours(row.Tags) || row.Tags.isBackend(r.cluster) {
+			all.ours[row.ID] = row
+		}
+		if value := row.Tags[clusterOwnedTag+r.cluster]; value == "owned" || value == "shared" {
+			all.endpoints = append(all.endpoints, endpointGroupRow(g))
+		}
+	}
+	return all, err
+}
+
+// contents is what stands in load balancers.
+type contents struct {
+	listeners map[string]listener
+	rules     map[string]rule // also foreign ones on our listeners, whose priorities are taken
+}
+
+// contents reads what these load balancers of a listing hold.
+func (r reader) contents(ctx context.Context, all listing, balancers []string) (contents, error) {
+	found, err := r.rawContents(ctx, all, balancers)
+	if err != nil {
+		return contents{}, err
+	}
+	read := listing{tagged: maps.Clone(all.tagged)}
+	if err := r.tag(ctx, found, &read); err != nil {
+		return contents{}, err
+	}
+	return r.contentsOf(found, read.tagged), nil
+}
+
+func (r reader) rawContents(ctx context.Context, all listing, balancers []string) (found raw, err error) {
+	if all.children == nil {
+		for _, balancer := range balancers {
+			listeners, rules, err := r.children(ctx, balancer)
+			if err != nil {
+				return raw{}, err
+			}
+			found.listeners, found.rules = append(found.listeners, listeners...), append(found.rules, rules...)
+		}
+		return found, nil
+	}
+	var arns []string
+	for _, balancer := range balancers {
+		arns = append(arns, all.children[balancer]...)
 	}
 	found.listeners, err = inBatches(ctx, only(arns, ":listener/"), func(ctx context.Context, some []string) ([]elbtypes.Listener, error) {
 		return r.api.listeners(ctx, "", some)
 	})
 	if err != nil {
-		return inventory{}, err
+		return raw{}, err
 	}
 	found.rules, err = inBatches(ctx, only(arns, ":listener-rule/"), func(ctx context.Context, some []string) ([]elbtypes.Rule, error) {
 		return r.api.rules(ctx, "", some)
 	})
-	if err != nil {
-		return inventory{}, err
-	}
-	var untagged []string
-	for _, arn := range found.arns() {
-		if _, listed := tagged[arn]; !listed {
-			untagged = append(untagged, arn)
-		}
-	}
-	late, err := r.api.tagsOf(ctx, untagged)
-	if err != nil {
-		return inventory{}, err
-	}
-	maps.Copy(tagged, late)
-	return r.finish(ctx, found, tagged)
+	return found, err
 }
 
-// readWithoutTagAPI lists everything that may be ours and reads its tags, 20 at a time.
-func (r reader) readWithoutTagAPI(ctx context.Context) (inventory, error) {
-	var found raw
-	err := r.api.loadBalancers(ctx, func(page []elbtypes.LoadBalancer, last bool) bool {
-		found.loadBalancers = append(found.loadBalancers, page...)
-		return last
-	})
-	if err != nil {
-		return inventory{}, err
-	}
-	err = r.api.targetGroups(ctx, func(page []elbtypes.TargetGroup, last bool) bool {
-		found.targetGroups = append(found.targetGroups, page...)
-		return last
-	})
-	if err != nil {
-		return inventory{}, err
-	}
-	found.loadBalancers = slices.DeleteFunc(found.loadBalancers, func(b elbtypes.LoadBalancer) bool { return deref(b.VpcId) != r.vpc })
-	found.targetGroups = slices.DeleteFunc(found.targetGroups, func(g elbtypes.TargetGroup) bool { return deref(g.VpcId) != r.vpc })
-	tagged, err := r.api.tagsOf(ctx, found.arns())
-	if err != nil {
-		return inventory{}, err
-	}
-	for _, b := range found.loadBalancers {
-		if _, _, ours := tagged[deref(b.LoadBalancerArn)].owner(r.cluster); !ours {
-			continue
+// contentsOf keeps our listeners, and all rules on them.
+func (r reader) contentsOf(found raw, tagged map[string]tags) contents {
+	all := contents{listeners: map[string]listener{}, rules: map[string]rule{}}
+	for _, l := range found.listeners {
+		if arn := deref(l.ListenerArn); r.ours(tagged[arn]) {
+			all.listeners[arn] = listenerRow(l, tagged[arn])
 		}
-		listeners, rules, err := r.children(ctx, deref(b.LoadBalancerArn))
+	}
+	for _, rule := range found.rules {
+		row, ok := ruleRow(rule, tagged[deref(rule.RuleArn)])
+		if _, onOurs := all.listeners[row.Listener]; ok && onOurs {
+			all.rules[row.ARN] = row
+		}
+	}
+	return all
+}
+
+// contentsAtOnce is how many load balancers are looked into together: enough to fill calls that take 20 ARNs.
+const contentsAtOnce = 100
+
+// read returns everything, for an audit.
+func (r reader) read(ctx context.Context, known []string) (inventory, error) {
+	all, err := r.list(ctx, known)
+	if err != nil {
+		return inventory{}, err
+	}
+	whole := inventory{listing: all, contents: contents{listeners: map[string]listener{}, rules: map[string]rule{}}}
+	for some := range slices.Chunk(slices.Sorted(maps.Keys(all.loadBalancers)), contentsAtOnce) {
+		part, err := r.contents(ctx, all, some)
 		if err != nil {
 			return inventory{}, err
 		}
-		found.listeners = append(found.listeners, listeners...)
-		found.rules = append(found.rules, rules...)
+		maps.Copy(whole.listeners, part.listeners)
+		maps.Copy(whole.rules, part.rules)
 	}
-	children := raw{listeners: found.listeners, rules: found.rules}
-	more, err := r.api.tagsOf(ctx, children.arns())
-	if err != nil {
-		return inventory{}, err
+	return whole, nil
+}
+
+// balancerOf derives a load balancer's ARN from that of one of its listeners or rules.
+func balancerOf(child string) (arn string, ok bool) {
+	head, path, ok := strings.Cut(child, ":listener-rule/")
+	if !ok {
+		head, path, ok = strings.Cut(child, ":listener/")
 	}
-	maps.Copy(tagged, more)
-	return r.finish(ctx, found, tagged)
+	parts := strings.SplitN(path, "/", 4) // app/<name>/<id>/<the child's own>
+	if !ok || len(parts) != 4 {
+		return "", false
+	}
+	return head + ":loadbalancer/" + strings.Join(parts[:3], "/"), true
+}
+
+// together runs calls that do not need each other at the same time.
+func together(calls ...func() error) error {
+	errs := make([]error, len(calls))
+	var running sync.WaitGroup
+	for i, call := range calls {
+		running.Go(func() { errs[i] = call() })
+	}
+	running.Wait()
+	return errors.Join(errs...)
 }
 
 // children reads the listeners of a load balancer and all their rules; none when it is gone.
@@ -199,50 +362,6 @@ func (f raw) arns() []string {
 		arns = append(arns, deref(r.RuleArn))
 	}
 	return arns
-}
-
-// finish keeps what is ours in this VPC, adds the security groups, and keeps foreign rules on our listeners, whose
-// priorities are taken.
-func (r reader) finish(ctx context.Context, found raw, tagged map[string]tags) (inventory, error) {
-	groups, err := r.api.securityGroups(ctx, r.vpc, filter("tag:"+clusterTag, r.cluster))
-	if err != nil {
-		return inventory{}, err
-	}
-	all := inventory{
-		loadBalancers: map[string]loadBalancer{}, listeners: map[string]listener{}, rules: map[string]rule{},
-		targetGroups: map[string]targetGroup{}, securityGroups: map[string]securityGroup{},
-	}
-	ours := func(arn string) bool {
-		_, _, ok := tagged[arn].owner(r.cluster)
-		return ok
-	}
-	for _, g := range groups {
-		if _, _, owned := g.Tags.owner(r.cluster); owned || g.Tags.isBackend(r.cluster) {
-			all.securityGroups[g.ID] = g
-		}
-	}
-	for _, b := range found.loadBalancers {
-		if arn := deref(b.LoadBalancerArn); ours(arn) && deref(b.VpcId) == r.vpc {
-			all.loadBalancers[arn] = loadBalancerRow(b, tagged[arn])
-		}
-	}
-	for _, g := range found.targetGroups {
-		if arn := deref(g.TargetGroupArn); ours(arn) && deref(g.VpcId) == r.vpc {
-			all.targetGroups[arn] = targetGroupRow(g, tagged[arn])
-		}
-	}
-	for _, l := range found.listeners {
-		if arn := deref(l.ListenerArn); ours(arn) {
-			all.listeners[arn] = listenerRow(l, tagged[arn])
-		}
-	}
-	for _, rule := range found.rules {
-		row, ok := ruleRow(rule, tagged[deref(rule.RuleArn)])
-		if _, onOurs := all.listeners[row.Listener]; ok && onOurs {
-			all.rules[row.ARN] = row
-		}
-	}
-	return all, nil
 }
 
 func only(arns []string, part string) []string {

@@ -2,98 +2,12 @@ package aws
 
 import (
 	"maps"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/sluicehq/sluice/internal/lb"
 )
-
-// table holds the rows of one kind by ARN or id, and remembers when each was last written through, so that an audit
-// whose answers are older leaves it alone.
-type table[V any] struct {
-	rows    map[string]V
-	written map[string]time.Time // also for rows that were removed
-	stacks  map[lb.StackID]map[string]struct{}
-	stackOf func(V) lb.StackID
-}
-
-func newTable[V any](stackOf func(V) lb.StackID) table[V] {
-	return table[V]{
-		rows: map[string]V{}, written: map[string]time.Time{},
-		stacks: map[lb.StackID]map[string]struct{}{}, stackOf: stackOf,
-	}
-}
-
-func (t *table[V]) put(key string, row V, at time.Time) {
-	t.set(key, row)
-	t.written[key] = at
-}
-
-func (t *table[V]) remove(key string, at time.Time) {
-	t.unset(key)
-	t.written[key] = at
-}
-
-func (t *table[V]) set(key string, row V) {
-	t.unset(key)
-	t.rows[key] = row
-	stack := t.stackOf(row)
-	if t.stacks[stack] == nil {
-		t.stacks[stack] = map[string]struct{}{}
-	}
-	t.stacks[stack][key] = struct{}{}
-}
-
-func (t *table[V]) unset(key string) {
-	row, ok := t.rows[key]
-	if !ok {
-		return
-	}
-	delete(t.rows, key)
-	stack := t.stackOf(row)
-	delete(t.stacks[stack], key)
-	if len(t.stacks[stack]) == 0 {
-		delete(t.stacks, stack)
-	}
-}
-
-// of lists the rows of a stack, in order of their keys.
-func (t *table[V]) of(stack lb.StackID) []V {
-	rows := make([]V, 0, len(t.stacks[stack]))
-	for _, key := range slices.Sorted(maps.Keys(t.stacks[stack])) {
-		rows = append(rows, t.rows[key])
-	}
-	return rows
-}
-
-// merge makes the table equal to fresh, except where it was written through at or after since: there the table knows
-// better. It adds the stacks of all rows that changed to the set.
-func (t *table[V]) merge(fresh map[string]V, since time.Time, changed map[lb.StackID]bool) {
-	newer := func(key string) bool {
-		at, ok := t.written[key]
-		return ok && !at.Before(since)
-	}
-	for key, row := range maps.Clone(t.rows) {
-		if _, still := fresh[key]; !still && !newer(key) {
-			changed[t.stackOf(row)] = true
-			t.unset(key)
-		}
-	}
-	for key, row := range fresh {
-		old, known := t.rows[key]
-		if newer(key) || known && reflect.DeepEqual(old, row) {
-			continue
-		}
-		if known {
-			changed[t.stackOf(old)] = true
-		}
-		changed[t.stackOf(row)] = true
-		t.set(key, row)
-	}
-	maps.DeleteFunc(t.written, func(_ string, at time.Time) bool { return at.Before(since) })
-}
 
 // mirror is what AWS has of ours. It is safe for concurrent use; rows given out are never changed.
 type mirror struct {
@@ -108,6 +22,10 @@ type mirror struct {
 	targetGroups   table[targetGroup]
 	securityGroups table[securityGroup] // the backend security group belongs to stack ""
 	chosen         map[lb.StackID]choice
+
+	unread  map[string]bool     // load balancers that nobody has looked into yet, by ARN
+	foreign map[string]bool     // ARNs of load balancers and target groups that are known not to be ours
+	touched map[lb.StackID]bool // stacks with a row that changed since the checkpoint took this
 }
 
 // choice is what the latest plan of a stack decided. A stack that was planned has one.
@@ -117,18 +35,16 @@ type choice struct {
 }
 
 func newMirror(cluster string, now func() time.Time) *mirror {
-	owner := func(t tags) lb.StackID {
-		stack, _, _ := t.owner(cluster)
-		return stack
-	}
-	return &mirror{
+	m := &mirror{
 		cluster: cluster, now: now, chosen: map[lb.StackID]choice{},
-		loadBalancers:  newTable(func(r loadBalancer) lb.StackID { return owner(r.Tags) }),
-		listeners:      newTable(func(r listener) lb.StackID { return owner(r.Tags) }),
-		rules:          newTable(func(r rule) lb.StackID { return owner(r.Tags) }),
-		targetGroups:   newTable(func(r targetGroup) lb.StackID { return owner(r.Tags) }),
-		securityGroups: newTable(func(r securityGroup) lb.StackID { return owner(r.Tags) }),
+		unread: map[string]bool{}, foreign: map[string]bool{}, touched: map[lb.StackID]bool{},
 	}
+	m.loadBalancers = newTable(m, func(r loadBalancer) tags { return r.Tags })
+	m.listeners = newTable(m, func(r listener) tags { return r.Tags })
+	m.rules = newTable(m, func(r rule) tags { return r.Tags })
+	m.targetGroups = newTable(m, func(r targetGroup) tags { return r.Tags })
+	m.securityGroups = newTable(m, func(r securityGroup) tags { return r.Tags })
+	return m
 }
 
 // write changes the mirror under its lock.
@@ -140,11 +56,8 @@ func (m *mirror) write(change func(now time.Time)) {
 
 // inventory is one whole reading of AWS, by ARN or id.
 type inventory struct {
-	loadBalancers  map[string]loadBalancer
-	listeners      map[string]listener
-	rules          map[string]rule
-	targetGroups   map[string]targetGroup
-	securityGroups map[string]securityGroup
+	listing
+	contents
 }
 
 // merge takes a reading that began at since and returns the stacks for which something changed, sorted.
@@ -156,8 +69,18 @@ func (m *mirror) merge(fresh inventory, since time.Time) []lb.StackID {
 	m.listeners.merge(fresh.listeners, since, changed)
 	m.rules.merge(fresh.rules, since, changed)
 	m.targetGroups.merge(fresh.targetGroups, since, changed)
-	m.securityGroups.merge(fresh.securityGroups, since, changed)
+	m.sortForeign(fresh.listing)
 	m.loaded = true
+	delete(changed, "")
+	return slices.Sorted(maps.Keys(changed))
+}
+
+// mergeSecurityGroups is merge for security groups alone.
+func (m *mirror) mergeSecurityGroups(fresh map[string]securityGroup, since time.Time) []lb.StackID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	changed := map[lb.StackID]bool{}
+	m.securityGroups.merge(fresh, since, changed)
 	delete(changed, "")
 	return slices.Sorted(maps.Keys(changed))
 }
@@ -259,14 +182,8 @@ func (m *mirror) stacksOf(arns []string, stacks []lb.StackID) []lb.StackID {
 		all[id] = true
 	}
 	for _, arn := range arns {
-		if b, ok := m.loadBalancers.rows[arn]; ok {
-			all[m.loadBalancers.stackOf(b)] = true
-		}
-		if l, ok := m.listeners.rows[arn]; ok {
-			all[m.listeners.stackOf(l)] = true
-		}
-		if g, ok := m.targetGroups.rows[arn]; ok {
-			all[m.targetGroups.stackOf(g)] = true
+		if stack, ok := m.stackHaving(arn); ok {
+			all[stack] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(all))
@@ -277,6 +194,7 @@ func (m *mirror) dropLoadBalancer(arn string) {
 	m.write(func(now time.Time) {
 		row, ok := m.loadBalancers.rows[arn]
 		m.loadBalancers.remove(arn, now)
+		delete(m.unread, arn)
 		if !ok {
 			return
 		}
@@ -315,19 +233,6 @@ func (m *mirror) arns() []string {
 		maps.Keys(m.loadBalancers.rows), maps.Keys(m.listeners.rows), maps.Keys(m.rules.rows), maps.Keys(m.targetGroups.rows),
 	} {
 		arns = slices.AppendSeq(arns, keys)
-	}
-	return arns
-}
-
-// secured lists the listeners that speak TLS.
-func (m *mirror) secured() []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var arns []string
-	for arn, l := range m.listeners.rows {
-		if l.Certificate != "" {
-			arns = append(arns, arn)
-		}
 	}
 	return arns
 }

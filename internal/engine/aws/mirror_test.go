@@ -31,7 +31,7 @@ func TestAnAuditDoesNotOverwriteWhatIsNewer(t *testing.T) {
 	for _, g := range []targetGroup{group("same", "same"), changed, group("removed here", "removed here"), group("new", "new")} {
 		read[g.ARN] = g
 	}
-	got := m.merge(inventory{targetGroups: read}, began)
+	got := m.merge(inventory{listing: listing{targetGroups: read}}, began)
 	if want := []lb.StackID{"changed", "gone", "new"}; !slices.Equal(got, want) {
 		t.Errorf("changed stacks %v, want %v", got, want)
 	}

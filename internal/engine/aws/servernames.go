@@ -3,10 +3,8 @@ package aws
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -46,35 +44,11 @@ func (c ServerCertificate) From() []lb.Object {
 	return []lb.Object{c.Object}
 }
 
-// serverNames remembers the certificates of listeners besides the default one, by the listener's ARN. There is no
-// reading them in bulk, so only those of listeners that were made or planned here are known.
-type serverNames struct {
-	api api
+// serverNames remembers the certificates of listeners besides the default one, sorted.
+type serverNames struct{ learned[[]string] }
 
-	mu    sync.Mutex
-	known map[string][]string
-}
-
-func (s *serverNames) get(arn string) ([]string, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	have, ok := s.known[arn]
-	return have, ok
-}
-
-func (s *serverNames) set(arn string, certificates []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.known == nil {
-		s.known = map[string][]string{}
-	}
-	s.known[arn] = slices.Sorted(slices.Values(certificates))
-}
-
-func (s *serverNames) drop(arn string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.known, arn)
+func newServerNames(a api, touch func(arn string)) *serverNames {
+	return &serverNames{learned[[]string]{read: a.serverNames, same: slices.Equal[[]string], touch: touch}}
 }
 
 // change adds or removes one certificate of a listener that is known.
@@ -87,11 +61,11 @@ func (s *serverNames) change(arn, certificate string, add bool) {
 	if add {
 		have = append(have, certificate)
 	}
-	s.set(arn, have)
+	s.set(arn, slices.Sorted(slices.Values(have)))
 }
 
-// of lists the certificates of a load balancer's listener, the default one first, as far as they are known.
-func (s *serverNames) of(v view, b lb.LoadBalancer, port uint16) []string {
+// presented lists the certificates of a load balancer's listener, the default one first, as far as they are known.
+func (s *serverNames) presented(v view, b lb.LoadBalancer, port uint16) []string {
 	for _, row := range v.LoadBalancers {
 		i := slices.IndexFunc(v.Listeners, func(l listener) bool { return l.LoadBalancer == row.ARN && l.Port == port })
 		if row.Name != b.Name && len(v.LoadBalancers) > 1 || i < 0 || v.Listeners[i].Certificate == "" {
@@ -103,49 +77,7 @@ func (s *serverNames) of(v view, b lb.LoadBalancer, port uint16) []string {
 	return nil
 }
 
-// learn reads the certificates of a listener that are not known yet. What is gone has none.
-func (s *serverNames) learn(ctx context.Context, arn string) error {
-	if _, ok := s.get(arn); ok {
-		return nil
-	}
-	have, err := s.api.serverNames(ctx, arn)
-	if err != nil && !isNotFound(err) {
-		return err
-	}
-	s.set(arn, have)
-	return nil
-}
-
-// audit reads everything that is known again, and what is not known of these listeners, and returns what has changed.
-func (s *serverNames) audit(ctx context.Context, listeners []string) (changed []string, err error) {
-	s.mu.Lock()
-	arns := slices.Collect(maps.Keys(s.known))
-	s.mu.Unlock()
-	arns = append(arns, listeners...)
-	slices.Sort(arns)
-	for _, arn := range slices.Compact(arns) {
-		before, known := s.get(arn)
-		have, err := s.api.serverNames(ctx, arn)
-		switch {
-		case isNotFound(err):
-			s.drop(arn)
-		case err != nil:
-			return nil, err
-		default:
-			if now, still := s.get(arn); still != known || !slices.Equal(now, before) {
-				continue // it was changed through here meanwhile
-			}
-			if s.set(arn, have); !slices.Equal(slices.Sorted(slices.Values(have)), before) {
-				changed = append(changed, arn)
-			}
-		}
-	}
-	return changed, nil
-}
-
-// compared adds the certificates that listeners have to what is there. A listener that presents one certificate, and has
-// it as its default, is taken for complete until an audit looks: after a restart that spares a call for each listener.
-//
+// compared adds the certificates that listeners have to what is there. Where they are not known, learn is asked first.
 // Where a listener shows what members want that only AWS knows of, none is taken away.
 func (s *serverNames) compared(have []plan.Resource, want []plan.Resource, kept bool, learn func(arn string) error) ([]plan.Resource, error) {
 	wanted := map[plan.ID][]ServerCertificate{}
@@ -158,10 +90,6 @@ func (s *serverNames) compared(have []plan.Resource, want []plan.Resource, kept 
 		l, ok := r.(Listener)
 		list := wanted[r.ID()]
 		if !ok || len(list) == 0 || l.Certificate == "" {
-			continue
-		}
-		if _, known := s.get(l.arn); !known && len(list) == 1 && list[0].ARN == l.Certificate {
-			have = append(have, list[0])
 			continue
 		}
 		if err := learn(l.arn); err != nil {
@@ -231,6 +159,7 @@ func (a api) serverNames(ctx context.Context, listener string) ([]string, error)
 		}
 		return out.NextMarker, false, nil
 	})
+	slices.Sort(arns)
 	return arns, err
 }
 

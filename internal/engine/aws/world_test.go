@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -43,6 +44,8 @@ type world struct {
 	now     atomic.Int64 // nanoseconds, everybody's clock
 	slept   atomic.Int64 // nanoseconds that engines asked to wait
 	aside   atomic.Int64 // calls that the test made, not an engine
+	store   *store       // of checkpoints; none when nil
+	logger  *slog.Logger
 }
 
 // whole sends requests whose bodies were read before. The SDK closes a body as soon as the answer begins; where the
@@ -142,16 +145,26 @@ func network(w *world) *localaws.Seed {
 // load starts an engine and loads its mirror.
 func (w *world) load(t testing.TB) *aws.Engine {
 	t.Helper()
-	e, err := aws.New(aws.Options{
-		Cluster: enginetest.Cluster, VPCID: w.vpc, Config: w.config,
+	e := w.unloaded(t)
+	check(t, e.Load(t.Context()))
+	return e
+}
+
+func (w *world) unloaded(t testing.TB) *aws.Engine {
+	t.Helper()
+	options := aws.Options{
+		Cluster: enginetest.Cluster, VPCID: w.vpc, Config: w.config, Logger: w.logger,
 		Now: w.time,
 		Sleep: func(ctx context.Context, d time.Duration) error {
 			w.slept.Add(int64(d))
 			return ctx.Err()
 		},
-	})
+	}
+	if w.store != nil {
+		options.Checkpoints = w.store
+	}
+	e, err := aws.New(options)
 	check(t, err)
-	check(t, e.Load(t.Context()))
 	return e
 }
 
@@ -160,7 +173,7 @@ func (w *world) time() time.Time { return time.Unix(0, w.now.Load()) }
 func (w *world) pass(d time.Duration) { w.now.Add(int64(d)) }
 
 // Engine is load, as the suite wants it.
-func (w *world) Engine(t testing.TB) engine.Engine { return w.load(t) }
+func (w *world) Engine(t testing.TB) engine.Engine { return saving{w.load(t)} }
 
 // Calls counts all calls of engines.
 func (w *world) Calls() int {

@@ -175,23 +175,10 @@ func everyFault(t *testing.T, newWorld func(testing.TB) World, s scenario, crash
 			if err := converge(e, stackOf(s.to)); err != nil {
 				t.Fatalf("call %d failed (effect %v): %v", n, effect, err)
 			}
-			if a, audits := e.(auditor); audits && crash {
-				if _, err := a.Audit(context.Background()); err != nil {
-					t.Fatalf("audit after call %d failed (effect %v): %v", n, effect, err)
-				}
-				if err := converge(e, stackOf(s.to)); err != nil {
-					t.Fatalf("after an audit: %v", err)
-				}
-			}
 			settle(t, w, e, stackOf(s.to))
 			same(t, fmt.Sprintf("after call %d failed (effect %v)", n, effect), want, w.Contents(t))
 		}
 	}
-}
-
-// auditor is an engine that looks again, after a while, at what it cannot read in bulk when it starts.
-type auditor interface {
-	Audit(ctx context.Context) ([]lb.StackID, error)
 }
 
 func stackOf(s *Shape) lb.Stack {

@@ -176,10 +176,8 @@ func Any(r *rand.Rand) Shape {
 			s.CIDRs = append(s.CIDRs, cidr)
 		}
 	}
-	for _, host := range Hosts {
-		if r.IntN(3) == 0 {
-			s.Secured = append(s.Secured, host)
-		}
+	if i := r.IntN(3); i < len(Hosts) {
+		s.Secured = Hosts[i : i+1] // which of several is the default one depends on their ids
 	}
 	paths := []string{"/a", "/b", "/c/*", "/d", "/e"}
 	r.Shuffle(len(paths), func(i, j int) { paths[i], paths[j] = paths[j], paths[i] })

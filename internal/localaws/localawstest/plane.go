@@ -131,6 +131,13 @@ func (p *Plane) used(id proxy.TargetGroupID) bool {
 		}
 		return false
 	}
+	for _, b := range p.config.NetworkLoadBalancers {
+		for _, l := range b.Listeners {
+			if forwards(proxy.Action{Forward: &l.Forward}) {
+				return true
+			}
+		}
+	}
 	for _, b := range p.config.LoadBalancers {
 		for _, l := range b.Listeners {
 			if forwards(l.Default) {
