@@ -158,12 +158,10 @@ func (r *reader) unserved(onService bool) {
 // harmless are values of annotations that stop an Ingress which mean what holds anyway.
 var harmless = map[string]string{
 	"auth-type":                  "none",
-	"backend-protocol-version":   "HTTP1",
 	"create-acm-cert":            "false",
 	"enable-frontend-nlb":        "false",
 	"multi-cluster-target-group": "false",
 	"shield-advanced-protection": "false",
-	"use-regex-path-match":       "false",
 }
 
 // unservedParams does the same for fields of class parameters. The Ingress carries the verdict: it is the one that is

@@ -1,6 +1,7 @@
 package annot
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -65,6 +66,7 @@ type TargetGroup struct {
 	TargetType      lb.TargetType
 	TargetTypeField string // where it was written, empty for the default
 	Protocol        lb.Protocol
+	Version         lb.ProtocolVersion
 	HealthCheck     lb.HealthCheck // without its port
 	HealthCheckPort string         // as written: traffic-port, a number, or the name of a Service port
 	HealthCheckFrom Origin         // who wrote the port
@@ -153,7 +155,7 @@ func TargetGroupSettings(ingress *networkingv1.Ingress, service *corev1.Service,
 	if params != nil {
 		class = params.Spec
 	}
-	s := TargetGroup{TargetType: defaults.TargetType, Protocol: lb.HTTP}
+	s := TargetGroup{TargetType: defaults.TargetType, Protocol: lb.HTTP, Version: lb.HTTP1}
 	if value, ok := r.enum(targetType); ok {
 		s.TargetType, s.TargetTypeField = lb.TargetType(value), field(targetType)
 	}
@@ -163,7 +165,10 @@ func TargetGroupSettings(ingress *networkingv1.Ingress, service *corev1.Service,
 	if value, ok := r.enum(backendProtocol); ok {
 		s.Protocol = lb.Protocol(value)
 	}
-	s.HealthCheck = r.healthCheck(s.Protocol)
+	if value, ok := r.enum(backendProtocolVersion); ok {
+		s.Version = lb.ProtocolVersion(value)
+	}
+	s.HealthCheck = r.healthCheck(s.Protocol, s.Version)
 	s.HealthCheckPort, s.HealthCheckFrom, _ = r.text(healthCheckPort)
 	if s.HealthCheckPort == "" {
 		s.HealthCheckPort = "traffic-port"
@@ -276,8 +281,13 @@ func (r *reader) listen(certified bool) []Listen {
 	return list
 }
 
-func (r *reader) healthCheck(backend lb.Protocol) lb.HealthCheck {
+func (r *reader) healthCheck(backend lb.Protocol, version lb.ProtocolVersion) lb.HealthCheck {
 	h := lb.HealthCheck{Protocol: backend, Path: "/", Matcher: "200"}
+	low, high, example := 200, 499, "200,202 or a range such as 200-299"
+	if version == lb.GRPC {
+		h.Path, h.Matcher = "/AWS.ALB/healthcheck", "12"
+		low, high, example = 0, 99, "0,12 or a range such as 0-99"
+	}
 	if value, ok := r.enum(healthCheckProtocol); ok {
 		h.Protocol = lb.Protocol(value)
 	}
@@ -301,8 +311,8 @@ func (r *reader) healthCheck(backend lb.Protocol) lb.HealthCheck {
 	h.UnhealthyThreshold = r.number(unhealthyThreshold, 2, 2, 10)
 	if value, at, ok := r.text(successCodes); ok {
 		value = strings.ReplaceAll(value, " ", "")
-		if err := checkMatcher(value); err != nil {
-			r.refuse(at, err.Error(), "Write one status, a list such as 200,202 or a range such as 200-299, within 200 to 499")
+		if err := checkMatcher(value, low, high); err != nil {
+			r.refuse(at, err.Error(), fmt.Sprintf("Write one status, a list such as %s, within %d to %d", example, low, high))
 		}
 		h.Matcher = value
 	}

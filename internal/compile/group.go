@@ -288,6 +288,8 @@ func (g *group) listeners(s shared) []lb.Listener {
 			for i := range out {
 				switch {
 				case !s.ports[i].has(m) || idle(r, out[i]) || s.redirects(s.ports[i]):
+				case out[i].Protocol == lb.HTTP && m.form.needsHTTPS(r.Action):
+					m.refuseHTTP2(r.Field, out[i].Port)
 				case count == maxRules:
 					unfit = append(unfit, r.Field)
 				default:
@@ -328,6 +330,10 @@ func (g *group) fallback(p *port) lb.Action {
 					"Let one Ingress of the group have a default backend for the port")
 			}
 		}
+	}
+	if first != nil && p.protocol == lb.HTTP && first.form.needsHTTPS(*first.form.fallback) {
+		first.refuseHTTP2("spec.defaultBackend", p.number)
+		first = nil
 	}
 	if first == nil {
 		return lb.Action{FixedResponse: &lb.FixedResponse{StatusCode: 404, ContentType: "text/plain"}}

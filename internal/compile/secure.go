@@ -79,3 +79,18 @@ func (s *shared) redirects(p *port) bool { return s.redirect.Set() && p.protocol
 func toHTTPS(port uint16) lb.Action {
 	return lb.Action{Redirect: &lb.Redirect{Protocol: string(lb.HTTPS), Port: strconv.Itoa(int(port)), StatusCode: 301}}
 }
+
+// needsHTTPS says whether an action forwards to a target group that only HTTPS listeners can have.
+func (f Form) needsHTTPS(a lb.Action) bool {
+	return a.Forward != nil && slices.ContainsFunc(a.Forward.TargetGroups, func(w lb.WeightedTargetGroup) bool {
+		return slices.ContainsFunc(f.groups, func(g lb.TargetGroup) bool {
+			return g.ID == w.ID && (g.ProtocolVersion == lb.HTTP2 || g.ProtocolVersion == lb.GRPC)
+		})
+	})
+}
+
+func (m *member) refuseHTTP2(field string, port uint16) {
+	m.refuse(lb.Partial, lb.InvalidBackend, field, "",
+		fmt.Sprintf("forwards with HTTP/2 or gRPC, which the HTTP port %d cannot; it is left out there", port),
+		"Listen with HTTPS only, or remove the annotation "+annot.Prefix+"backend-protocol-version")
+}

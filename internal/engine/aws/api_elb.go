@@ -263,7 +263,7 @@ func (a api) deleteListener(ctx context.Context, arn string) error {
 func (a api) createRule(ctx context.Context, listener string, r Rule, actions []elbtypes.Action, t tags) (rule, error) {
 	out, err := a.elb.CreateRule(ctx, &elb.CreateRuleInput{
 		ListenerArn: aws.String(listener), Priority: aws.Int32(int32(r.Priority)),
-		Conditions: sdkConditions(r.Conditions), Actions: actions, Tags: sdkELBTags(t.sorted()),
+		Conditions: sdkConditions(r.Conditions), Transforms: sdkTransforms(r.Transforms), Actions: actions, Tags: sdkELBTags(t.sorted()),
 	})
 	if err != nil {
 		return rule{}, elbError("CreateRule", err)
@@ -272,10 +272,10 @@ func (a api) createRule(ctx context.Context, listener string, r Rule, actions []
 	return row, nil
 }
 
-// modifyRule sends all that a rule says. Transforms are reset where there are any: none are ever wanted.
+// modifyRule sends all that a rule says. Transforms that are not wanted any more must be reset.
 func (a api) modifyRule(ctx context.Context, have, want Rule, actions []elbtypes.Action) (elbtypes.Rule, error) {
 	in := &elb.ModifyRuleInput{RuleArn: aws.String(have.arn), Conditions: sdkConditions(want.Conditions), Actions: actions}
-	if have.transforms != "" {
+	if in.Transforms = sdkTransforms(want.Transforms); len(want.Transforms) == 0 && len(have.Transforms) > 0 {
 		in.ResetTransforms = aws.Bool(true)
 	}
 	out, err := a.elb.ModifyRule(ctx, in)

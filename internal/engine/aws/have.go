@@ -69,7 +69,7 @@ func existingLoadBalancer(s settings, b loadBalancer, v view) LoadBalancer {
 func existingRule(s settings, l Listener, r rule, names physical) Rule {
 	return Rule{
 		Listener: l.ID(), Priority: r.Priority, Conditions: r.Conditions, Action: r.Action.renamed(names.targetGroup),
-		Tags: r.Tags.ours(s.cluster, s.externalTags), arn: r.ARN, port: l.Port, transforms: r.Transforms,
+		Tags: r.Tags.ours(s.cluster, s.externalTags), arn: r.ARN, port: l.Port, Transforms: r.Transforms,
 	}
 }
 

@@ -208,7 +208,7 @@ func (s settings) listeners(out *lowered, b lb.LoadBalancer, balancer plan.ID, v
 				continue
 			}
 			rule := Rule{
-				Listener: listener.ID(), Priority: priority, Conditions: sortedConditions(r.Conditions),
+				Listener: listener.ID(), Priority: priority, Conditions: sortedConditions(r.Conditions), Transforms: r.Transforms,
 				Action: actionOf(r.Action).renamed(name), Tags: s.userTags(r.Tags), Object: r.From,
 				port: l.Port, model: r.Priority, kept: r.Kept,
 			}

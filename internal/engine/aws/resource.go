@@ -171,16 +171,16 @@ type Rule struct {
 	Listener   plan.ID
 	Priority   int
 	Conditions []lb.Condition // sorted by field
+	Transforms []lb.Transform // sorted by type
 	Action     action         // target groups by name
 	Tags       []lb.Tag
 	Object     lb.Object
 
-	arn        string
-	port       uint16
-	model      int    // priority in the model, which the resource tag has
-	kept       bool   // it stands for what there is of Object
-	transforms string // of an existing rule; none is ever wanted
-	follows    []plan.ID
+	arn     string
+	port    uint16
+	model   int  // priority in the model, which the resource tag has
+	kept    bool // it stands for what there is of Object
+	follows []plan.ID
 }
 
 // ID is "<listener>/<priority>". A rule that goes is named by the priority that it has before anything moves.
@@ -194,8 +194,8 @@ func (r Rule) Fields() []plan.Field {
 		{Name: "conditions", Value: conditionsText(r.Conditions)},
 		{Name: "action", Value: r.Action.String()},
 	}
-	if r.transforms != "" {
-		fields = append(fields, plan.Field{Name: "transforms", Value: r.transforms})
+	for _, t := range r.Transforms {
+		fields = append(fields, plan.Field{Name: "transform", Value: t.String()})
 	}
 	return append(fields, tagFields(r.Tags)...)
 }
@@ -221,7 +221,7 @@ func (r Rule) Follows() []plan.ID { return r.follows }
 
 // settings is equal for rules that say the same.
 func (r Rule) settings() string {
-	return conditionsText(r.Conditions) + " -> " + r.Action.String() + r.transforms
+	return conditionsText(r.Conditions) + " -> " + fmt.Sprint(r.Transforms) + r.Action.String()
 }
 
 // RulePriorities is where the rules of a listener stand that move: one SetRulePriorities call.

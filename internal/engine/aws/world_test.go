@@ -376,7 +376,9 @@ func (c *contents) readListeners(t testing.TB, w *world, b elbtypes.LoadBalancer
 				check(t, err)
 				conditions = append(conditions, string(text))
 			}
-			c.add("rule %s:%d/%05s %v %s %s", *b.LoadBalancerName, *l.Port, *r.Priority, conditions, c.actions(r.Actions), kept)
+			transforms, err := json.Marshal(r.Transforms)
+			check(t, err)
+			c.add("rule %s:%d/%05s %v %s %s %s", *b.LoadBalancerName, *l.Port, *r.Priority, conditions, transforms, c.actions(r.Actions), kept)
 		}
 	}
 }

@@ -20,7 +20,7 @@ type Shape struct {
 	CIDRs    []string // 0.0.0.0/0 when empty
 	Tag      string   // value of a tag "team" on everything; none when empty
 	Tuned    bool     // attributes that are not the default, on everything that has some
-	Guarded  bool     // every rule has a condition of each other field too
+	Guarded  bool     // every rule has a condition of each other field too, and transforms
 	Secured  []string // hosts that port 443 serves with HTTPS; none when empty
 }
 
@@ -83,6 +83,7 @@ func Stack(name string, s Shape) lb.Stack {
 			listener.Rules = append(listener.Rules, lb.Rule{
 				Priority:   i + 1,
 				Conditions: append(guards(s), lb.Condition{Field: lb.PathPattern, Values: []string{p.Path}}),
+				Transforms: transforms(s),
 				Action:     actionOf(&stack, name, p, s, tags), Tags: tags, From: ingress,
 				Field: fmt.Sprintf("spec.rules[0].http.paths[%d]", i),
 			})
@@ -103,9 +104,19 @@ func guards(s Shape) []lb.Condition {
 	}
 	return []lb.Condition{
 		{Field: lb.SourceIP, Values: []string{"10.0.0.0/8"}},
-		{Field: lb.HTTPHeader, Name: "X-Env", Values: []string{"green, blue"}},
+		{Field: lb.HTTPHeader, Name: "X-Env", Regexes: []string{"^(green|blue)$"}},
 		{Field: lb.QueryString, Pairs: []lb.QueryPair{{Key: "v", Value: "2"}}},
 		{Field: lb.RequestMethod, Values: []string{"GET"}},
+	}
+}
+
+func transforms(s Shape) []lb.Transform {
+	if !s.Guarded {
+		return nil
+	}
+	return []lb.Transform{
+		{Type: lb.HostHeaderRewrite, Regex: `^(.*)\.example\.com$`, Replace: "$1.internal"},
+		{Type: lb.URLRewrite, Regex: "^/api/", Replace: "/"},
 	}
 }
 
