@@ -52,6 +52,8 @@ type controllerFlags struct {
 	backendGroup    string
 	useBackendGroup bool
 	manageBackend   bool
+	openAllPorts    bool
+	serviceClass    string
 
 	kubeconfig    string
 	metrics       string
@@ -154,7 +156,7 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	config, vpc, err := awsAccess{f.cluster, f.region, f.vpc, f.vpcTags, f.endpoints, f.attempts}.open(ctx)
+	config, vpc, err := f.access().open(ctx)
 	if err != nil {
 		return err
 	}
@@ -167,13 +169,8 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	loop, err := control.New(m, control.Options{
-		Compile: compile.Options{
-			Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
-			DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant, TolerateMissingAction: f.tolerateAction,
-			SSLPolicy:            f.sslPolicy,
-			BackendSecurityGroup: f.backendGroup, NoBackendSecurityGroup: !f.useBackendGroup, ManageBackendRules: f.manageBackend,
-		},
-		Engine: engine, Targets: engine, Networking: engine, Mirror: engine,
+		Compile: f.compileOptions(),
+		Engine:  engine, Targets: engine, Networking: engine, Mirror: engine,
 		VPCID: vpc, Namespace: f.namespace,
 		StackWorkers: f.stackWorkers, BindingWorkers: f.bindingWorkers, AuditInterval: f.audit,
 		Registry: crmetrics.Registry, Logger: logger,
@@ -190,6 +187,33 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	}
 	logger.Info("sluice has stopped")
 	return nil
+}
+
+// compileOptions is what objects mean; the engine's features are set by who has the engine.
+func (f controllerFlags) compileOptions() compile.Options {
+	return compile.Options{
+		Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
+		DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant, TolerateMissingAction: f.tolerateAction,
+		BackendSecurityGroup: f.backendGroup, NoBackendSecurityGroup: !f.useBackendGroup, ManageBackendRules: f.manageBackend,
+		OpenAllPorts: f.openAllPorts, TLSPolicy: f.sslPolicy, Service: f.serviceOptions(),
+	}
+}
+
+// serviceOptions is what Services mean.
+func (f controllerFlags) serviceOptions() compile.ServiceOptions {
+	on, err := newGates(f.featureGates)
+	if err != nil {
+		on, _ = newGates(nil) // check has told
+	}
+	return compile.ServiceOptions{
+		Off: !on["EnableServiceController"], Class: f.serviceClass, BalancersOnly: on["ServiceTypeLoadBalancerOnly"],
+		NoIPTargets: !on["EnableIPTargetType"], MergeTCPUDP: on["EnableTCPUDPListener"], NoSecurityGroups: !on["NLBSecurityGroup"],
+		PlainHealthChecks: !on["NLBHealthCheckAdvancedConfig"], ExternalTags: f.external,
+	}
+}
+
+func (f controllerFlags) access() awsAccess {
+	return awsAccess{f.cluster, f.region, f.vpc, f.vpcTags, f.endpoints, f.attempts}
 }
 
 // manager connects to the cluster.

@@ -54,6 +54,7 @@ func (c *Controller) Start(ctx context.Context) error {
 	})
 	if ok {
 		c.loaded.Store(true)
+		close(c.known)
 		if err := c.enqueueAll(ctx); err != nil {
 			return err
 		}
@@ -137,7 +138,7 @@ func (c *Controller) compare(ctx context.Context, audit func(context.Context) ([
 	}
 }
 
-// enqueueAll marks everything: every Ingress, every stack that has something in the cloud or in the cluster, every
+// enqueueAll marks everything: every Ingress and every Service that has a load balancer, every stack that has something in the cloud or in the cluster, every
 // binding.
 func (c *Controller) enqueueAll(ctx context.Context) error {
 	objects, err := c.snapshots.take(ctx)
@@ -145,8 +146,10 @@ func (c *Controller) enqueueAll(ctx context.Context) error {
 		return fmt.Errorf("control: read the caches: %w", err)
 	}
 	for _, i := range objects.Ingresses() {
-		self := lb.Object{Kind: "Ingress", Namespace: i.Namespace, Name: i.Name}
-		c.enqueueStacks(false, compile.StacksUsing(objects.Objects, c.options.Compile, self)...)
+		c.enqueueStacks(false, compile.StacksUsing(objects.Objects, c.options.Compile, nameOf(i))...)
+	}
+	for _, s := range objects.Services() {
+		c.enqueueStacks(false, compile.StacksUsing(objects.Objects, c.options.Compile, nameOf(s))...)
 	}
 	c.enqueueStacks(false, c.options.Engine.Stacks()...)
 	var bindings elbv2api.TargetGroupBindingList

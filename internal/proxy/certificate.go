@@ -123,6 +123,7 @@ func (c *certificates) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 // equal says whether two TLS sections ask for the same.
 func (t *TLS) equal(other *TLS) bool {
 	same := func(a, b tls.Certificate) bool { return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal) }
-	return t.Policy == other.Policy && t.HTTP2 == other.HTTP2 && same(t.Certificate, other.Certificate) &&
+	mutual := t.Mutual == other.Mutual || t.Mutual != nil && other.Mutual != nil && *t.Mutual == *other.Mutual
+	return mutual && t.Policy == other.Policy && t.HTTP2 == other.HTTP2 && same(t.Certificate, other.Certificate) &&
 		slices.EqualFunc(t.Certificates, other.Certificates, same)
 }

@@ -11,7 +11,8 @@
 // malformed requests in its own words, hides the forms that request smuggling uses and repeated Host fields, rewrites the
 // case and order of fields, and sends requests again by rules of its own. HTTP/2 leaves no such freedom, so its frames are
 // net/http's (streams.go); each stream makes a request and takes an answer as a connection of HTTP/1 does, and side.go
-// is what the two have in common. TLS is crypto/tls's, with the certificate chosen here (tls.go, certificate.go).
+// is what the two have in common. TLS is crypto/tls's, with the certificate chosen here (tls.go, certificate.go), and
+// clients' certificates verified here (mtls.go).
 //
 // Where AWS documents nothing, this is what happens:
 //   - A request line above 16 K is 414, since it is the target that is long; other limits are 400.
@@ -27,6 +28,8 @@
 //   - TLS has to be agreed on within the idle timeout. A listener whose security policy is not known, or that has no
 //     certificate it could read, refuses every handshake. FIPS policies are not known: crypto/tls cannot do without
 //     ChaCha20 in TLS 1.3. It has no CBC suites with SHA384, nor AES256-SHA256, and orders suites itself.
+//   - A client's certificate may come with three others. Every certificate of a trust store is an anchor, intermediate ones
+//     too. Where expiry is ignored, that of the client's own certificate is.
 //   - A stream of HTTP/2 has the idle timeout of its own, and so has a connection without streams: it ends with GOAWAY.
 //     Fields reach HTTP/1.1 targets in the order of their names. Malformed streams are reset, as RFC 9113 says, and a
 //     head above 128 K is 431.

@@ -2,10 +2,12 @@ package proxy
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 )
@@ -26,6 +28,8 @@ type Options struct {
 	// CookieSecret is what the keys of stickiness cookies follow from, so that they are understood after a restart;
 	// without it they are not.
 	CookieSecret []byte
+	// Roots are whom to trust for identity providers; those of the machine when nil.
+	Roots *x509.CertPool
 }
 
 // Server is a running data plane. Its methods may be called at the same time.
@@ -36,6 +40,9 @@ type Server struct {
 	listen  listenFunc
 	spread  int
 	cookies *keyring
+	signer  *signer
+	idp     *http.Client
+	keys    keySets
 
 	context    context.Context // done when the server is closed
 	stop       context.CancelFunc
@@ -73,6 +80,7 @@ func New(options Options) *Server {
 		// Go sets SO_REUSEADDR on listening sockets, so a port is free as soon as its listener is closed.
 		s.listen = (&net.ListenConfig{}).Listen
 	}
+	s.signer, s.idp = newSigner(s.cookies.secret), newIDPClient(options, s.dial)
 	s.context, s.stop = context.WithCancel(context.Background())
 	return s
 }
@@ -232,6 +240,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		<-finished
 	}
 	s.stop()
+	s.idp.CloseIdleConnections()
 	s.endTargets()
 	return err
 }
