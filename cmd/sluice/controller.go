@@ -43,6 +43,7 @@ type controllerFlags struct {
 	attempts       int
 	tags           map[string]string
 	external       []string
+	throttles      []string
 	target         string
 	scheme         string
 	tolerant       bool
@@ -130,6 +131,9 @@ func (f controllerFlags) check() error {
 			return fmt.Errorf("tag %q is in both --default-tags and --external-managed-tags", key)
 		}
 	}
+	if _, err := f.limits(); err != nil {
+		return err
+	}
 	if f.stackWorkers < 1 || f.bindingWorkers < 1 {
 		return errors.New("--ingress-max-concurrent-reconciles and --targetgroupbinding-max-concurrent-reconciles must be at least 1")
 	}
@@ -160,8 +164,12 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	throttles, err := f.limits()
+	if err != nil {
+		return err
+	}
 	engine, err := aws.New(aws.Options{
-		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external,
+		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external, Throttles: throttles,
 		CertificateAuthorities: f.authorities,
 		Checkpoints:            control.NewCheckpoints(m.GetClient(), m.GetAPIReader(), f.ownNamespace()),
 	})
@@ -213,7 +221,9 @@ func (f controllerFlags) serviceOptions() compile.ServiceOptions {
 }
 
 func (f controllerFlags) access() awsAccess {
-	return awsAccess{f.cluster, f.region, f.vpc, f.vpcTags, f.endpoints, f.attempts}
+	return awsAccess{
+		cluster: f.cluster, region: f.region, vpc: f.vpc, vpcTags: f.vpcTags, endpoints: f.endpoints, attempts: f.attempts,
+	}
 }
 
 // manager connects to the cluster.
@@ -256,6 +266,19 @@ func (f controllerFlags) connection() (*rest.Config, string, error) {
 		namespace = "kube-system"
 	}
 	return kube, namespace, nil
+}
+
+// limits are those of --aws-api-throttle.
+func (f controllerFlags) limits() ([]aws.Throttle, error) {
+	var limits []aws.Throttle
+	for _, text := range f.throttles {
+		limit, err := aws.ParseThrottle(text)
+		if err != nil {
+			return nil, fmt.Errorf("--aws-api-throttle has %w", err)
+		}
+		limits = append(limits, limit)
+	}
+	return limits, nil
 }
 
 // ownNamespace is where the controller keeps what is its own: the pod's namespace.

@@ -23,7 +23,6 @@ var oldSwitches = []string{
 // oldFlags are those flags. The help does not list them; setting one is logged with the reason.
 var oldFlags = []oldFlag{
 	{"alb-gateway-max-concurrent-reconciles", "Gateways are not served by this version"},
-	{"aws-api-throttle", "AWS's own throttling answers set the pace"},
 	{"aws-vpc-tag-key", "the AWS Load Balancer Controller ignores it too; use --aws-vpc-tags"},
 	{"default-pca-arn", "certificates are not requested by this version"},
 	{"disable-ingress-class-annotation", "there is no admission webhook in this version"},

@@ -40,6 +40,8 @@ type Options struct {
 	// CertificateAuthorities are the private authorities, by ARN, whose certificates alone are found by host; any
 	// certificate is found when there are none.
 	CertificateAuthorities []string
+	// Throttles are limits of users, beside what AWS's answers teach.
+	Throttles []Throttle
 	// Checkpoints keeps what is known outside of the process, so that the next start reads little. None when nil.
 	Checkpoints Store
 }
@@ -112,7 +114,7 @@ func New(o Options) (*Engine, error) {
 	if o.Config.Region == "" {
 		return nil, errors.New("aws: the region must be given")
 	}
-	api := newAPI(o.Config)
+	api := newAPI(o.Config, newBudget(o.Throttles))
 	mirror := newMirror(o.Cluster, o.Now)
 	details := newDetails(api, mirror.touch)
 	where := strings.Join([]string{o.Cluster, o.Config.Region, o.VPCID}, " ")
