@@ -37,6 +37,9 @@ type controllerFlags struct {
 	region         string
 	sslPolicy      string
 	authorities    []string
+	waf            bool
+	classicWAF     bool
+	shield         bool
 	vpc            string
 	vpcTags        map[string]string
 	endpoints      map[string]string
@@ -203,7 +206,7 @@ func (f controllerFlags) compileOptions() compile.Options {
 		Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
 		DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant, TolerateMissingAction: f.tolerateAction,
 		BackendSecurityGroup: f.backendGroup, NoBackendSecurityGroup: !f.useBackendGroup, ManageBackendRules: f.manageBackend,
-		OpenAllPorts: f.openAllPorts, TLSPolicy: f.sslPolicy, Service: f.serviceOptions(),
+		OpenAllPorts: f.openAllPorts, TLSPolicy: f.sslPolicy, NoWAF: !f.waf, NoWAFClassic: !f.classicWAF, NoShield: !f.shield, Service: f.serviceOptions(),
 	}
 }
 

@@ -91,6 +91,8 @@ type Engine struct {
 	checkpoint *checkpoint
 
 	certificates *certificates
+	acls         *lookups[string] // web ACLs by name
+	subscription *lookups[string] // to Shield Advanced
 
 	interfaces     *interfaces
 	endpointGroups *endpointGroups
@@ -131,6 +133,8 @@ func New(o Options) (*Engine, error) {
 		details:    details,
 		targets:    newTargets(),
 
+		acls:         newACLs(api, o.Now),
+		subscription: newSubscription(api, o.Now),
 		certificates: &certificates{api: api, now: o.Now, authorities: o.CertificateAuthorities},
 
 		interfaces:     newInterfaces(api, o.VPCID, o.Now),
@@ -198,13 +202,18 @@ func (e *Engine) Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdi
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
-	missing = append(missing, uncertified...)
+	want, unprotected, err := e.withAddOns(ctx, want, v)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	missing = slices.Concat(missing, uncertified, unprotected)
 	if slices.ContainsFunc(missing, refused) {
 		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(missing), nil
 	}
 	p, verdicts, err := e.planWith(want, v, places, learning{
 		attributes: func(arn string) error { return e.attributes.learn(ctx, arn) },
 		names:      func(arn string) error { return e.names.learn(ctx, arn) },
+		addOns:     func(kind plan.Kind, arn string) error { return e.addOns.learn(ctx, kind, arn) },
 	})
 	return p, lb.SortVerdicts(slices.Concat(verdicts, missing, warnings)), err
 }
@@ -253,7 +262,10 @@ func (e *Engine) places(ctx context.Context, want lb.Stack, v view) (map[lb.Reso
 }
 
 // learning reads what is not known yet and cannot be read in bulk.
-type learning struct{ attributes, names func(arn string) error }
+type learning struct {
+	attributes, names func(arn string) error
+	addOns            func(kind plan.Kind, arn string) error
+}
 
 // planWith plans with all that is symbolic resolved.
 func (e *Engine) planWith(want lb.Stack, v view, places map[lb.ResourceID]placement, learn learning) (plan.Plan, []lb.Verdict, error) {
@@ -270,6 +282,10 @@ func (e *Engine) planWith(want lb.Stack, v view, places map[lb.ResourceID]placem
 		return plan.Plan{}, nil, err
 	}
 	have, err = e.names.compared(have, lowered.resources, len(want.Kept) > 0, learn.names)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	have, err = e.addOns.compared(have, want, lowered.names, learn.addOns)
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}

@@ -67,6 +67,7 @@ func lower(s settings, want lb.Stack, v view, subnets map[lb.ResourceID]placemen
 		lowered.Mappings = subnets[b.ID].mappings
 		out.names[b.ID] = lowered.Name
 		out.resources = append(out.resources, lowered)
+		out.resources = append(out.resources, wantedAddOns(b, lowered.ID())...)
 		s.listeners(&out, b, lowered.ID(), v)
 	}
 	s.keep(&out, want, v)
