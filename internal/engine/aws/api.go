@@ -31,14 +31,20 @@ type api struct {
 // newAPI makes the clients. Unless the configuration says otherwise, they retry adaptively: throttle answers slow down
 // all calls of a service.
 func newAPI(config aws.Config) api {
-	if config.Retryer == nil && config.RetryMode == "" {
-		config.RetryMode = aws.RetryModeAdaptive
-	}
+	config = retryingAdaptively(config)
 	return api{
 		elb:     elb.NewFromConfig(config),
 		ec2:     ec2.NewFromConfig(config),
 		tagging: resourcegroupstaggingapi.NewFromConfig(config),
 	}
+}
+
+// retryingAdaptively has throttle answers slow down all calls, unless the configuration says how to retry.
+func retryingAdaptively(config aws.Config) aws.Config {
+	if config.Retryer == nil && config.RetryMode == "" {
+		config.RetryMode = aws.RetryModeAdaptive
+	}
+	return config
 }
 
 // callError is a call that failed. Action is its IAM name.

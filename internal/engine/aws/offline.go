@@ -27,7 +27,7 @@ func NewOffline(o Options) engine.Engine {
 		settings:   settings{cluster: o.Cluster, externalTags: o.ExternalTags},
 		mirror:     newMirror(o.Cluster, o.Now),
 		attributes: &attributes{touch: func(string) {}},
-		targets:    newTargets(),
+		registrar:  &registrar{known: newTargets()},
 	}
 	return offline{e}
 }
