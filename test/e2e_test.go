@@ -193,7 +193,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// distinct N TRIES COMMAND...: runs the command until it has printed N different things, at most TRIES times.
+// distinct N TRIES COMMAND...: runs the command until it has printed N different lines, at most TRIES times.
 func distinct(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: distinct N TRIES COMMAND...")
@@ -205,12 +205,14 @@ func distinct(ts *testscript.TestScript, neg bool, args []string) {
 	seen := map[string]bool{}
 	for range tries {
 		ts.Check(ts.Exec(args[2], args[3:]...))
-		seen[ts.ReadFile("stdout")] = true
+		for line := range strings.Lines(ts.ReadFile("stdout")) {
+			seen[line] = true
+		}
 		if len(seen) >= want {
 			return
 		}
 	}
-	ts.Fatalf("%d different outputs in %d tries, want %d: %v", len(seen), tries, want, seen)
+	ts.Fatalf("%d different lines in %d tries, want %d: %v", len(seen), tries, want, seen)
 }
 
 // calls reset: forgets the calls that local AWS has counted. calls PATTERN N: those whose name matches number N.

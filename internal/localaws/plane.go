@@ -29,7 +29,7 @@ func (s *Server) startPlane() error {
 		if err != nil {
 			return err
 		}
-		s.plane = proxy.New(proxy.Options{Logger: s.log, CookieSecret: secret, Dial: s.dialTarget})
+		s.plane = proxy.New(proxy.Options{Logger: s.log, CookieSecret: secret, Dial: s.dialTarget, DialFrom: s.dialTargetFrom})
 	}
 	err := s.plane.Apply(s.delay(s.planeConfig()))
 	for text := range s.note(err) {

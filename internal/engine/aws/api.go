@@ -28,23 +28,14 @@ type api struct {
 	tagging *resourcegroupstaggingapi.Client
 }
 
-// newAPI makes the clients. Unless the configuration says otherwise, they retry adaptively: throttle answers slow down
-// all calls of a service.
-func newAPI(config aws.Config) api {
-	config = retryingAdaptively(config)
+// newAPI makes the clients. Retrying is the SDK's; the budget paces every attempt.
+func newAPI(config aws.Config, b *budget) api {
+	config = b.install(config)
 	return api{
 		elb:     elb.NewFromConfig(config),
 		ec2:     ec2.NewFromConfig(config),
 		tagging: resourcegroupstaggingapi.NewFromConfig(config),
 	}
-}
-
-// retryingAdaptively has throttle answers slow down all calls, unless the configuration says how to retry.
-func retryingAdaptively(config aws.Config) aws.Config {
-	if config.Retryer == nil && config.RetryMode == "" {
-		config.RetryMode = aws.RetryModeAdaptive
-	}
-	return config
 }
 
 // callError is a call that failed. Action is its IAM name.

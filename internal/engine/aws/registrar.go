@@ -20,10 +20,11 @@ import (
 
 // registrars are those of other identities and other VPCs, each made once. Its credentials renew themselves.
 type registrars struct {
-	config  aws.Config
-	api     api
-	blocks  *vpcBlocks
-	session string
+	config    aws.Config
+	throttles []Throttle
+	api       api
+	blocks    *vpcBlocks
+	session   string
 
 	mu   sync.Mutex
 	made map[lb.Access]*registrar
@@ -65,7 +66,7 @@ func (e *Engine) As(access lb.Access) engine.Targets {
 						o.ExternalID = aws.String(access.ExternalID)
 					}
 				}))
-			made.api.elb = elb.NewFromConfig(retryingAdaptively(config))
+			made.api.elb = elb.NewFromConfig(newBudget(r.throttles).install(config)) // another account has a budget of its own
 		}
 		r.made[access] = made
 	}

@@ -10,6 +10,7 @@ import (
 
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
+	"github.com/sluicehq/sluice/internal/engine"
 	"github.com/sluicehq/sluice/internal/lb"
 )
 
@@ -159,6 +160,7 @@ func (g *registrar) registerSome(ctx context.Context, r *registration, group str
 
 // Deregister removes targets, 200 a call.
 func (g *registrar) Deregister(ctx context.Context, group lb.TargetGroupRef, list []lb.Target) error {
+	ctx = engine.InLane(ctx, engine.TargetsOut)
 	r := g.known.of(string(group))
 	defer r.mu.Unlock()
 	for batch := range slices.Chunk(list, targetBatch) {
