@@ -39,6 +39,8 @@ type controllerFlags struct {
 	cluster        string
 	class          string
 	region         string
+	sslPolicy      string
+	authorities    []string
 	vpc            string
 	vpcTags        map[string]string
 	endpoints      map[string]string
@@ -205,7 +207,8 @@ func (f controllerFlags) startAWS(ctx context.Context, m manager.Manager, logger
 	}
 	engine, err := aws.New(aws.Options{
 		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external, Throttles: throttles,
-		Checkpoints: control.NewCheckpoints(m.GetClient(), m.GetAPIReader(), f.ownNamespace()),
+		CertificateAuthorities: f.authorities,
+		Checkpoints:            control.NewCheckpoints(m.GetClient(), m.GetAPIReader(), f.ownNamespace()),
 	})
 	if err != nil {
 		return err
@@ -235,7 +238,7 @@ func (f controllerFlags) compileOptions() compile.Options {
 		Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
 		DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant, TolerateMissingAction: f.tolerateAction,
 		BackendSecurityGroup: f.backendGroup, NoBackendSecurityGroup: !f.useBackendGroup, ManageBackendRules: f.manageBackend,
-		OpenAllPorts: f.openAllPorts, Service: f.serviceOptions(),
+		OpenAllPorts: f.openAllPorts, TLSPolicy: f.sslPolicy, Service: f.serviceOptions(),
 	}
 }
 

@@ -23,10 +23,8 @@ var oldSwitches = []string{
 // oldFlags are those flags. The help does not list them; setting one is logged with the reason.
 var oldFlags = []oldFlag{
 	{"alb-gateway-max-concurrent-reconciles", "Gateways are not served by this version"},
-	{"allowed-certificate-authority-arns", "certificates are not discovered by this version"},
 	{"aws-vpc-tag-key", "the AWS Load Balancer Controller ignores it too; use --aws-vpc-tags"},
 	{"default-pca-arn", "certificates are not requested by this version"},
-	{"default-ssl-policy", "HTTPS listeners are not served by this version"},
 	{"disable-ingress-class-annotation", "there is no admission webhook in this version"},
 	{"disable-ingress-group-name-annotation", "there is no admission webhook in this version"},
 	{"enable-endpoint-slices", "endpoints are always read from EndpointSlices"},

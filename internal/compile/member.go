@@ -32,11 +32,15 @@ type compiler struct {
 	params   *classParams
 	self     lb.Object
 	verdicts []lb.Verdict
+
+	regexPaths bool // paths of type ImplementationSpecific are regular expressions
 }
 
 // form is what the member adds to a stack.
 func (c *compiler) form(id lb.StackID) Form {
 	settings, verdicts := annot.IngressSettings(c.ingress, c.params, c.defaults())
+	c.verdicts = append(c.verdicts, verdicts...)
+	c.regexPaths, verdicts = annot.RegexPaths(c.ingress)
 	c.verdicts = append(c.verdicts, verdicts...)
 	c.checkFeatures(&settings)
 	backends := c.backends(id)

@@ -18,6 +18,8 @@ const (
 	IPTargets       TargetType = "ip"
 
 	HTTP1 ProtocolVersion = "HTTP1"
+	HTTP2 ProtocolVersion = "HTTP2"
+	GRPC  ProtocolVersion = "GRPC"
 )
 
 // TargetGroup is a set of targets of one kind with one health check. Its targets are not part of the model: they
@@ -45,7 +47,7 @@ type HealthCheck struct {
 	Timeout            time.Duration // whole seconds, 2 to 120
 	HealthyThreshold   int           // 2 to 10
 	UnhealthyThreshold int           // 2 to 10
-	Matcher            string        // "200", "200,202", "200-299"
+	Matcher            string        // "200", "200,202", "200-299"; of gRPC "12", "0-99"
 }
 
 // HealthCheckPort is a port number, or 0 for the port that receives traffic.

@@ -38,6 +38,7 @@ const (
 	SubnetNotFound        Reason = "SubnetNotFound"
 	SecurityGroupNotFound Reason = "SecurityGroupNotFound"
 	InvalidSubnets        Reason = "InvalidSubnets"
+	CertificateNotFound   Reason = "CertificateNotFound"
 	QuotaExceeded         Reason = "QuotaExceeded"
 	GroupConflict         Reason = "GroupConflict"
 	UnsupportedByEngine   Reason = "UnsupportedByEngine"

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/aws/aws-sdk-go-v2/service/acm"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
@@ -23,6 +24,7 @@ import (
 
 // api is all access to AWS. Its methods speak in rows; their errors say which AWS action failed.
 type api struct {
+	acm     *acm.Client
 	elb     *elb.Client
 	ec2     *ec2.Client
 	tagging *resourcegroupstaggingapi.Client
@@ -32,6 +34,7 @@ type api struct {
 func newAPI(config aws.Config, b *budget) api {
 	config = b.install(config)
 	return api{
+		acm:     acm.NewFromConfig(config),
 		elb:     elb.NewFromConfig(config),
 		ec2:     ec2.NewFromConfig(config),
 		tagging: resourcegroupstaggingapi.NewFromConfig(config),
@@ -107,6 +110,7 @@ func isTransient(err error) bool {
 var quotas = map[string]string{
 	"TooManyLoadBalancers":                     "Application Load Balancers per Region",
 	"TooManyListeners":                         "Listeners per Application Load Balancer",
+	"TooManyCertificates":                      "Certificates per Application Load Balancer",
 	"TooManyRules":                             "Rules per Application Load Balancer",
 	"TooManyTargetGroups":                      "Target Groups per Region",
 	"TooManyTargets":                           "Targets per Target Group per Region",

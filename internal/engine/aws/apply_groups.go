@@ -282,7 +282,7 @@ func (p performer) deleteTargetGroup(ctx context.Context, have TargetGroup) erro
 func (e *Engine) forgetTargetGroup(arn string) {
 	e.mirror.write(func(now time.Time) { e.mirror.targetGroups.remove(arn, now) })
 	e.known.drop(arn)
-	e.attributes.drop(arn)
+	e.drop(arn)
 }
 
 func orElseError(err, other error) error {

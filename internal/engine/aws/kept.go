@@ -77,7 +77,7 @@ func (s settings) keep(out *lowered, want lb.Stack, v view) {
 				if stays(h.Default) {
 					w.Default = h.Default
 				}
-				w.Protocol, w.Attributes, w.Tags = h.Protocol, nil, h.Tags
+				w.Protocol, w.handshake, w.Attributes, w.Tags = h.Protocol, h.handshake, nil, h.Tags
 				out.resources[i] = w
 			} else if _, there := at[h.LoadBalancer]; there {
 				if !stays(h.Default) {

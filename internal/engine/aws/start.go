@@ -50,7 +50,7 @@ func (e *Engine) Start(ctx context.Context, usable func()) (trusted bool, err er
 	e.mirror.mergeSecurityGroups(groups.ours, since)
 	e.mirror.open(all, remembered, since)
 	for _, saved := range remembered {
-		e.attributes.recall(saved, e.mirror.knowsARN)
+		e.recall(saved.Details, e.mirror.knowsARN)
 	}
 	e.endpointGroups.take(groups.endpoints)
 	usable()
@@ -123,8 +123,9 @@ func (e *Engine) Audit(ctx context.Context) ([]lb.StackID, error) {
 	e.network.forget()
 	e.external.forget()
 	e.groups.forget()
+	e.certificates.forget()
 	e.interfaces.forget()
-	drifted, err := e.attributes.audit(ctx)
+	drifted, err := e.audit(ctx)
 	e.tellChanged(append(more, e.mirror.stacksOf(drifted, nil)...))
 	return e.mirror.stacksOf(drifted, append(changed, more...)), err
 }
