@@ -87,7 +87,8 @@ type Engine struct {
 	external *externalGroups
 	groups   *namedGroups
 	details
-	targets    *targets
+	*registrar // of the engine's own identity
+	others     *registrars
 	checkpoint *checkpoint
 
 	certificates *certificates
@@ -104,6 +105,7 @@ type Engine struct {
 var (
 	_ engine.Engine     = (*Engine)(nil)
 	_ engine.Targets    = (*Engine)(nil)
+	_ engine.Accounts   = (*Engine)(nil)
 	_ engine.Networking = (*Engine)(nil)
 )
 
@@ -120,7 +122,7 @@ func New(o Options) (*Engine, error) {
 	mirror := newMirror(o.Cluster, o.Now)
 	details := newDetails(api, mirror.touch)
 	where := strings.Join([]string{o.Cluster, o.Config.Region, o.VPCID}, " ")
-	return &Engine{
+	e := &Engine{
 		options:    o,
 		settings:   settings{cluster: o.Cluster, externalTags: o.ExternalTags},
 		api:        api,
@@ -131,7 +133,6 @@ func New(o Options) (*Engine, error) {
 		external:   newExternalGroups(api, o.Now),
 		groups:     newNamedGroups(api, o.VPCID, o.Now),
 		details:    details,
-		targets:    newTargets(),
 
 		acls:         newACLs(api, o.Now),
 		subscription: newSubscription(api, o.Now),
@@ -139,7 +140,11 @@ func New(o Options) (*Engine, error) {
 
 		interfaces:     newInterfaces(api, o.VPCID, o.Now),
 		endpointGroups: newEndpointGroups(api, o.VPCID, o.Cluster),
-	}, nil
+	}
+	blocks := &vpcBlocks{api: api, now: o.Now, known: map[string]knownBlocks{}}
+	e.registrar = &registrar{api: api, known: newTargets(), gone: e.forgetTargetGroup, blocks: blocks, vpc: o.VPCID}
+	e.others = &registrars{config: o.Config, throttles: o.Throttles, api: api, blocks: blocks, session: sessionName(o.Cluster), made: map[lb.Access]*registrar{}}
+	return e, nil
 }
 
 // Provisioning looks at the load balancers that were not active yet when last seen, and returns the stacks for which
