@@ -71,6 +71,9 @@ func (k *socket) accept() {
 			continue
 		}
 		k.conns[c] = struct{}{}
+		c.counts = k.front.Load().counts
+		c.counts.add(newConnections, 1)
+		c.counts.add(activeConnections, 1)
 		k.server.background.Go(c.serve)
 		k.mu.Unlock()
 	}
