@@ -88,7 +88,7 @@ fmt: ## Format all Go files
 	gofmt -w $$(git ls-files '*.go')
 
 .PHONY: generate
-generate: ## Write the generated files: deep copies, CRDs, config/, docs/annotations.md, docs/dns-annotations.md
+generate: ## Write the generated files: deep copies, CRDs, config/, annotation pages in docs/
 	$(TOOL) controller-gen object paths=./api/...
 	$(TOOL) controller-gen crd:maxDescLen=200 paths=./api/... output:crd:dir=charts/sluice/crds
 	go test ./internal/annot -run Reference -update

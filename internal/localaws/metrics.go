@@ -26,6 +26,9 @@ func (c collector) Collect(into chan<- prometheus.Metric) {
 		if m.TargetGroup != "" {
 			label, value = "TargetGroup", arnResource(string(m.TargetGroup))
 		}
+		if strings.HasPrefix(value, "net/") && m.Name != "ClientTLSNegotiationErrorCount" {
+			continue // Network Load Balancers count flows, which is not done here
+		}
 		kind := prometheus.CounterValue
 		if m.Gauge {
 			kind = prometheus.GaugeValue

@@ -30,7 +30,7 @@ func (s *Server) startPlane() error {
 		if err != nil {
 			return err
 		}
-		s.plane = proxy.New(proxy.Options{Logger: s.log, CookieSecret: secret, Dial: s.dialTarget, Roots: s.roots(), Logs: s.logbook})
+		s.plane = proxy.New(proxy.Options{Logger: s.log, CookieSecret: secret, Dial: s.dialTarget, DialFrom: s.dialTargetFrom, Roots: s.roots(), Logs: s.logbook})
 	}
 	err := s.plane.Apply(s.delay(s.planeConfig()))
 	for text := range s.note(err) {
