@@ -14,6 +14,8 @@ func (f *controllerFlags) groups() flagGroups {
 	f.clusterFlags(&groups)
 	f.balancerFlags(&groups)
 	f.targetFlags(&groups)
+	f.dns.add(&groups, false)
+	f.fleet.addTo(&groups)
 	f.processFlags(&groups)
 	return groups
 }
@@ -30,6 +32,7 @@ func (f *controllerFlags) clusterFlags(groups *flagGroups) {
 	aws.StringToStringVar(&f.vpcTags, "aws-vpc-tags", nil, "tags of the VPC of the cluster, as key=value,…")
 	aws.StringToStringVar(&f.endpoints, "aws-api-endpoints", nil, "other addresses of AWS services, as EC2=https://…,Elastic Load Balancing v2=https://…")
 	aws.IntVar(&f.attempts, "aws-max-retries", 10, "how often an AWS call is tried in all")
+	aws.StringSliceVar(&f.throttles, "aws-api-throttle", nil, "limits for AWS calls, beside those that AWS's answers teach, as service:operations=rate:burst,…")
 	aws.StringToStringVar(&f.tags, "default-tags", nil, "tags on everything that is made in AWS, as key=value,…")
 	aws.StringSliceVar(&f.external, "external-managed-tags", nil, "tag keys that others manage and that are left alone")
 	aws.DurationVar(&f.audit, "aws-audit-interval", 10*time.Minute, "how often AWS is compared with what is known of it, 0 for never")

@@ -24,7 +24,6 @@ var oldSwitches = []string{
 var oldFlags = []oldFlag{
 	{"alb-gateway-max-concurrent-reconciles", "Gateways are not served by this version"},
 	{"allowed-certificate-authority-arns", "certificates are not discovered by this version"},
-	{"aws-api-throttle", "AWS's own throttling answers set the pace"},
 	{"aws-vpc-tag-key", "the AWS Load Balancer Controller ignores it too; use --aws-vpc-tags"},
 	{"default-pca-arn", "certificates are not requested by this version"},
 	{"default-ssl-policy", "HTTPS listeners are not served by this version"},

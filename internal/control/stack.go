@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluicehq/sluice/internal/annot"
 	"github.com/sluicehq/sluice/internal/compile"
+	"github.com/sluicehq/sluice/internal/engine"
 	"github.com/sluicehq/sluice/internal/kube"
 	"github.com/sluicehq/sluice/internal/lb"
 	"github.com/sluicehq/sluice/internal/plan"
@@ -119,6 +120,13 @@ func (c *Controller) pass(ctx context.Context, objects *picture, compiled compil
 // deploy plans and applies a stack, then its bindings. Bindings go only when the cloud is as it should be: until then
 // their target groups may still be in use.
 func (c *Controller) deploy(ctx context.Context, objects *picture, compiled compile.Compiled, p pass) pass {
+	if compiled.Stack.Empty() && engine.LaneOf(ctx) == engine.UserChanges {
+		ctx = engine.InLane(ctx, engine.Deletes)
+	}
+	if len(compiled.Stack.LoadBalancers) == 0 && !c.namesWithdrawn(compiled.ID) {
+		p.end = outcome{status: plan.Later, after: namesGoneAgain}
+		return p
+	}
 	steps, verdicts, err := c.options.Engine.Plan(ctx, compiled.Stack)
 	if err != nil {
 		return p.failed(failedModel, "Failed to plan", err)

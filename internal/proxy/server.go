@@ -89,7 +89,7 @@ func New(options Options) *Server {
 		// Go sets SO_REUSEADDR on listening sockets, so a port is free as soon as its listener is closed.
 		s.listen = (&net.ListenConfig{}).Listen
 	}
-	s.signer, s.idp = newSigner(s.cookies.secret), newIDPClient(options, s.dial)
+	s.signer, s.idp = newSigner(s.cookies.secret), newIDPClient(options)
 	s.context, s.stop = context.WithCancel(context.Background())
 	return s
 }

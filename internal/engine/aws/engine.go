@@ -37,6 +37,8 @@ type Options struct {
 	Parallel int                                              // steps of one plan at a time; 8 by default
 	// ExternalTags are tag keys that somebody else manages: they are neither changed nor removed.
 	ExternalTags []string
+	// Throttles are limits of users, beside what AWS's answers teach.
+	Throttles []Throttle
 	// Checkpoints keeps what is known outside of the process, so that the next start reads little. None when nil.
 	Checkpoints Store
 }
@@ -107,7 +109,7 @@ func New(o Options) (*Engine, error) {
 	if o.Config.Region == "" {
 		return nil, errors.New("aws: the region must be given")
 	}
-	api := newAPI(o.Config)
+	api := newAPI(o.Config, newBudget(o.Throttles))
 	mirror := newMirror(o.Cluster, o.Now)
 	attributes := &attributes{api: api, touch: mirror.touch}
 	where := strings.Join([]string{o.Cluster, o.Config.Region, o.VPCID}, " ")
