@@ -32,6 +32,7 @@ func (s *Server) admin(mux *http.ServeMux) {
 		}
 	})
 	s.adminFaults(mux)
+	s.serveConsole(mux)
 	mux.HandleFunc("/_local/", http.NotFound)
 }
 
