@@ -707,7 +707,7 @@ func TestNetworkTLS(t *testing.T) {
 	if _, err := tls.Dial("tcp", n.at("a"), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil {
 		t.Error("an old client was let in")
 	}
-	eventually(t, "the failure is counted", func() bool { return n.Counts("net").ClientTLSNegotiationErrorCount == 1 })
+	eventually(t, "the failure is counted", func() bool { return n.Counts("net")["ClientTLSNegotiationErrorCount"] == 1 })
 }
 
 // buffered is a connection of which some was read already.
