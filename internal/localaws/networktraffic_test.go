@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -345,4 +346,61 @@ func TestNetworkLeaks(t *testing.T) {
 		}
 		<-time.After(5 * time.Millisecond)
 	}
+}
+
+// TestFlowLog: one line for each connection to a TLS listener, in AWS's order, in a file of AWS's name; also for one that
+// did not come to be.
+func TestFlowLog(t *testing.T) {
+	dir := bucket(t, map[string][]byte{"readme": nil})
+	c := start(t, localawstest.WithProxy(), withBuckets(dir))
+	b := c.network(t, "tls", func(in *elb.CreateLoadBalancerInput) { in.Subnets = in.Subnets[:1] })
+	group, cert := c.networkGroup(t, "tcp", "TCP"), c.issued(t, "EC_prime256v1", "www.example.com")
+	l := *must[*elb.CreateListenerOutput](t)(c.elb.CreateListener(t.Context(), &elb.CreateListenerInput{
+		LoadBalancerArn: b.LoadBalancerArn, Port: aws.Int32(listenPort), Protocol: "TLS", DefaultActions: forward(group),
+		Certificates: only(cert), AlpnPolicy: []string{"HTTP1Only"}, SslPolicy: aws.String("ELBSecurityPolicy-TLS13-1-2-2021-06"),
+	})).Listeners[0].ListenerArn
+	c.register(t, group, tcpTarget(t, "one", false))
+	waitHealthy(t, c.elb, group)
+	if err := c.attributes(t, *b.LoadBalancerArn, "access_logs.s3.enabled", "true", "access_logs.s3.bucket", "trust"); err != nil {
+		t.Fatal(err)
+	}
+	address, _ := c.Resolve(*b.DNSName)
+	node := netip.AddrPortFrom(address, listenPort).String()
+	conn, err := tls.Dial("tcp", node, &tls.Config{InsecureSkipVerify: true, ServerName: "www.example.com", NextProtos: []string{"h2", "http/1.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, "12345"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tls.Dial("tcp", node, &tls.Config{ServerName: "www.example.com"}); err == nil {
+		t.Fatal("a certificate that nobody trusts was taken")
+	}
+	const file = `^trust/AWSLogs/123456789012/elasticloadbalancing/ap-northeast-1/\d{4}/\d\d/\d\d/` +
+		`123456789012_elasticloadbalancing_ap-northeast-1_net\.tls\.[0-9a-f]{16}_\d{8}T\d{4}Z_[0-9a-z]+\.log\.gz$`
+	var lines []string
+	for deadline := time.Now().Add(5 * time.Second); len(lines) < 2 && time.Now().Before(deadline); {
+		lines = c.logged(t, dir, file)
+	}
+	if len(lines) != 2 {
+		t.Fatalf("%d lines: %q", len(lines), lines)
+	}
+	stamp := `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d`
+	common := `tls 2\.0 ` + stamp + ` net/tls/[0-9a-f]{16} ` + l[len(l)-16:] + ` 127\.0\.0\.1:\d+ ` + regexp.QuoteMeta(node) + ` \d+ `
+	for i, want := range []string{
+		common + fmt.Sprintf(`\d+ 5 %d - `, len(got)) + regexp.QuoteMeta(cert) + ` - TLS_[A-Z0-9_]+ tlsv13 \S+ www\.example\.com http/1\.1 - "h2","http/1\.1" ` + stamp,
+		common + `- 0 0 42 ` + regexp.QuoteMeta(cert) + ` - - - - - - - - ` + stamp,
+	} {
+		if !regexp.MustCompile("^" + want + "$").MatchString(lines[i]) {
+			t.Errorf("line %d: %s, want %s", i, lines[i], want)
+		}
+	}
+	conn.Close()
 }
