@@ -34,9 +34,14 @@ var arrows = []struct {
 		"compiling is pure: types of the Kubernetes API yes, a client, a logger or a context no",
 	},
 	{
-		[]string{"internal/engine", "internal/engine/aws", "internal/engine/enginetest"},
+		[]string{"internal/engine", "internal/engine/aws", "internal/engine/enginetest", "internal/engine/envoy", "internal/engine/envoy/ads"},
 		[]string{"k8s.io/", "sigs.k8s.io/", module + "internal/kube", module + "internal/annot", module + "internal/compile", module + "internal/control"},
 		"an engine sees the model, never Kubernetes",
+	},
+	{
+		[]string{"internal/engine/envoy/ads"},
+		[]string{module + "internal/lb", module + "internal/plan", module + "internal/engine/aws"},
+		"serving xDS is a protocol: it knows resources by type and name only",
 	},
 	{
 		[]string{"internal/localaws", "internal/localaws/wire", "internal/proxy"},
@@ -52,6 +57,11 @@ var arrows = []struct {
 		[]string{"internal/dns"},
 		[]string{"k8s.io/", "sigs.k8s.io/", "github.com/", "net/http", "log", module + "internal/kube", module + "internal/annot", module + "internal/compile", module + "internal/engine", module + "internal/control", module + "api"},
 		"what becomes of a name is computed from values, whatever reads them and wherever zones are",
+	},
+	{
+		[]string{"internal/dns/source"},
+		[]string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime", "github.com/aws/", "net/http", "log", module + "internal/control", module + "internal/engine"},
+		"what objects ask of names is computed from objects, without a client",
 	},
 	{
 		[]string{"internal/dns/route53", "internal/dns/zonetest"},

@@ -14,6 +14,8 @@ func (f *controllerFlags) groups() flagGroups {
 	f.clusterFlags(&groups)
 	f.balancerFlags(&groups)
 	f.targetFlags(&groups)
+	f.dns.add(&groups, false)
+	f.fleet.addTo(&groups)
 	f.processFlags(&groups)
 	return groups
 }

@@ -175,7 +175,7 @@ func rewrite(t *testing.T, file string, archive *txtar.Archive, got map[string]s
 			out.Files = append(out.Files, f)
 		}
 	}
-	for _, name := range []string{"model", "verdicts", "plan.aws"} {
+	for _, name := range []string{"model", "verdicts", "plan.aws", "plan.envoy"} {
 		if text, ok := got[name]; ok {
 			out.Files = append(out.Files, txtar.File{Name: name, Data: []byte(text)})
 		}

@@ -78,6 +78,19 @@ func (c *Controller) look(ctx context.Context) error {
 	return err
 }
 
+// namesWithdrawn says whether no name points at a stack's load balancers any more. It is asked before a plan that deletes
+// them all is made: the engine takes what it planned for what is wanted, also of what others share.
+func (c *Controller) namesWithdrawn(id lb.StackID) bool {
+	if c.names == nil {
+		return true
+	}
+	all := true
+	for _, b := range allOf(c.options.Engine.Observe(id)) {
+		all = c.names.withdrawn(b.DNSName) && all
+	}
+	return all
+}
+
 // namesFirst takes the deletions of load balancers that names still point at out of a plan, with all that needs them.
 // The names are withdrawn, or moved to what replaces the load balancer, and the deletion is planned again.
 func (c *Controller) namesFirst(p plan.Plan, observed lb.Observed) (now plan.Plan, held bool) {
@@ -113,14 +126,14 @@ func (n *Names) withdrawn(address string) bool {
 		n.gate[host], since = now, now
 	}
 	n.mu.Unlock()
-	over := now.Sub(since) >= withdrawMost
-	if len(names) == 0 || over {
-		if over && len(names) > 0 {
-			n.log.Warn("a load balancer is deleted although names still point at it", "loadBalancer", address, "names", names)
-		}
+	switch {
+	case len(names) == 0 && n.ready.Load():
 		n.mu.Lock()
 		delete(n.gate, host)
 		n.mu.Unlock()
+		return true
+	case now.Sub(since) >= withdrawMost:
+		n.log.Warn("a load balancer is deleted although names may still point at it", "loadBalancer", address, "names", names)
 		return true
 	}
 	n.markNames(names...)

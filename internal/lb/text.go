@@ -27,6 +27,7 @@ func (s Stack) String() string {
 	for _, b := range s.Bindings {
 		t.binding(b)
 	}
+	t.virtualHosts(s)
 	return t.String()
 }
 

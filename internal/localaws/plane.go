@@ -3,6 +3,7 @@ package localaws
 import (
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,13 +30,25 @@ func (s *Server) startPlane() error {
 		if err != nil {
 			return err
 		}
-		s.plane = proxy.New(proxy.Options{Logger: s.log, CookieSecret: secret, Dial: s.dialTarget})
+		s.plane = proxy.New(proxy.Options{Logger: s.log, CookieSecret: secret, Dial: s.dialTarget, DialFrom: s.dialTargetFrom, Roots: s.roots()})
 	}
 	err := s.plane.Apply(s.delay(s.planeConfig()))
 	for text := range s.note(err) {
 		s.log.Error("a load balancer does not serve", "error", text)
 	}
 	return nil
+}
+
+// roots are whom load balancers trust for identity providers: whom this machine does, and the local authority.
+func (s *Server) roots() *x509.CertPool {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		s.log.Warn("the machine's certificate authorities cannot be read", "error", err)
+		pool = x509.NewCertPool()
+	}
+	body, _ := s.state.meta.get("authority.certificate")
+	pool.AppendCertsFromPEM([]byte(body))
+	return pool
 }
 
 // updatePlane applies a call's changes. Only trouble that was not there before is the call's.
@@ -265,8 +278,12 @@ func planeRule(r rule) proxy.Rule {
 	return p
 }
 
+// planeAction: the last action says what becomes of a request, and one before it, for whom.
 func planeAction(actions []types.Action) proxy.Action {
-	a := actions[0] // normalActions lets exactly one through
+	return planeLogin(planeRoute(actions[len(actions)-1]), actions[0])
+}
+
+func planeRoute(a types.Action) proxy.Action {
 	switch {
 	case a.RedirectConfig != nil:
 		r := a.RedirectConfig

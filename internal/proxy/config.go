@@ -91,6 +91,7 @@ type TLS struct {
 	// ECDSA before RSA, SHA before MD5, long keys, long validity (ELB "SSL certificates").
 	Certificates []tls.Certificate
 	Policy       string     // a name such as ELBSecurityPolicy-TLS13-1-2-2021-06; empty means ELBSecurityPolicy-2016-08, as for the API
+	Network      bool       // of a Network Load Balancer, where it does not matter which algorithm a certificate's key is of
 	HTTP2        bool       // routing.http2.enabled of the load balancer, true by default there
 	Mutual       *MutualTLS // nil asks clients for no certificate
 }
