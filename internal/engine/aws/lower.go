@@ -40,12 +40,13 @@ func lower(s settings, want lb.Stack, v view, subnets map[lb.ResourceID]placemen
 	out := lowered{
 		rules: map[plan.ID][]Rule{}, foreign: map[plan.ID]map[int]bool{}, names: map[lb.ResourceID]string{},
 	}
-	groups := map[lb.ResourceID]plan.ID{}
+	groups := map[lb.ResourceID][]plan.ID{}
 	held := v.usedBy(s.superseded(want, v))
 	for _, g := range want.SecurityGroups {
-		lowered := s.securityGroup(g, v)
-		groups[g.ID] = lowered.ID()
-		out.resources = append(out.resources, lowered)
+		for _, part := range s.securityGroups(g, v) {
+			groups[g.ID] = append(groups[g.ID], part.ID())
+			out.resources = append(out.resources, part)
+		}
 	}
 	if wantsBackend(want) {
 		out.resources = append(out.resources, backendGroup(s, v, want.Members))
@@ -94,36 +95,6 @@ func backendGroup(s settings, v view, from []lb.Object) BackendSecurityGroup {
 	return group
 }
 
-func (s settings) securityGroup(g lb.SecurityGroup, v view) SecurityGroup {
-	out := SecurityGroup{
-		Resource: g.ID, Name: g.Name, Description: g.Description,
-		Tags: s.userTags(g.Tags), Objects: g.From,
-	}
-	for _, p := range g.Ingress {
-		allowed := permission{Protocol: p.Protocol, From: p.From, To: p.To, PrefixList: p.PrefixList}
-		if isIPv6(p.CIDR) {
-			allowed.CIDR6 = p.CIDR
-		} else {
-			allowed.CIDR = p.CIDR
-		}
-		out.Ingress = append(out.Ingress, allowed)
-	}
-	slices.SortFunc(out.Ingress, permission.compare)
-	out.Ingress = slices.Compact(out.Ingress)
-	row, found := match(v.SecurityGroups, g.Name, func(r securityGroup) (string, bool) {
-		_, resource, _ := r.Tags.owner(s.cluster)
-		return r.Name, resource == g.ID
-	})
-	if found {
-		// Name and description of a security group cannot be changed.
-		out.Name, out.Description, out.id = row.Name, row.Description, row.ID
-		if len(v.Serving) > 0 { // what the old load balancer needs is needed until it goes
-			out.Ingress = slices.Compact(slices.SortedFunc(slices.Values(slices.Concat(out.Ingress, row.Ingress)), permission.compare))
-		}
-	}
-	return out
-}
-
 // targetGroup lowers a target group. Those that are held serve a load balancer that goes, so another one is needed. taken
 // is true when it must be replaced and there is no other name for it.
 func (s settings) targetGroup(g lb.TargetGroup, v view, held map[string]bool) (out TargetGroup, taken bool) {
@@ -157,7 +128,7 @@ func (s settings) targetGroup(g lb.TargetGroup, v view, held map[string]bool) (o
 }
 
 // loadBalancer lowers a load balancer without its subnets. taken is as for targetGroup.
-func (s settings) loadBalancer(b lb.LoadBalancer, v view, groups map[lb.ResourceID]plan.ID) (LoadBalancer, bool) {
+func (s settings) loadBalancer(b lb.LoadBalancer, v view, groups map[lb.ResourceID][]plan.ID) (LoadBalancer, bool) {
 	out := LoadBalancer{
 		Resource: b.ID, Name: b.Name, Type: b.Type, Scheme: b.Scheme, IPAddressType: b.IPAddressType,
 		SourceNAT: b.Network.SourceNAT, PrivateLink: b.Network.PrivateLinkIngress,
@@ -170,7 +141,7 @@ func (s settings) loadBalancer(b lb.LoadBalancer, v view, groups map[lb.Resource
 		case ref.Named != "":
 			out.SecurityGroups = append(out.SecurityGroups, plan.ID{Name: ref.Named})
 		default:
-			out.SecurityGroups = append(out.SecurityGroups, groups[ref.Managed])
+			out.SecurityGroups = append(out.SecurityGroups, groups[ref.Managed]...)
 		}
 	}
 	out.SecurityGroups = slices.Compact(sortedIDs(out.SecurityGroups))
