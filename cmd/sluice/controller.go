@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -29,7 +28,6 @@ import (
 	externaldnsapi "github.com/sluicehq/sluice/api/externaldns/v1alpha1"
 	"github.com/sluicehq/sluice/internal/compile"
 	"github.com/sluicehq/sluice/internal/control"
-	"github.com/sluicehq/sluice/internal/dns"
 	"github.com/sluicehq/sluice/internal/engine/aws"
 	"github.com/sluicehq/sluice/internal/lb"
 )
@@ -44,6 +42,7 @@ type controllerFlags struct {
 	attempts       int
 	tags           map[string]string
 	external       []string
+	throttles      []string
 	target         string
 	scheme         string
 	tolerant       bool
@@ -53,6 +52,8 @@ type controllerFlags struct {
 	backendGroup    string
 	useBackendGroup bool
 	manageBackend   bool
+	openAllPorts    bool
+	serviceClass    string
 
 	kubeconfig    string
 	metrics       string
@@ -131,6 +132,9 @@ func (f controllerFlags) check() error {
 			return fmt.Errorf("tag %q is in both --default-tags and --external-managed-tags", key)
 		}
 	}
+	if _, err := f.limits(); err != nil {
+		return err
+	}
 	if f.stackWorkers < 1 || f.bindingWorkers < 1 {
 		return errors.New("--ingress-max-concurrent-reconciles and --targetgroupbinding-max-concurrent-reconciles must be at least 1")
 	}
@@ -157,12 +161,16 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	config, vpc, err := awsAccess{f.cluster, f.region, f.vpc, f.vpcTags, f.endpoints, f.attempts}.open(ctx)
+	config, vpc, err := f.access().open(ctx)
+	if err != nil {
+		return err
+	}
+	throttles, err := f.limits()
 	if err != nil {
 		return err
 	}
 	engine, err := aws.New(aws.Options{
-		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external,
+		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external, Throttles: throttles,
 		Checkpoints: control.NewCheckpoints(m.GetClient(), m.GetAPIReader(), f.ownNamespace()),
 	})
 	if err != nil {
@@ -173,13 +181,9 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	loop, err := control.New(m, control.Options{
-		Names: names,
-		Compile: compile.Options{
-			Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
-			DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant, TolerateMissingAction: f.tolerateAction,
-			BackendSecurityGroup: f.backendGroup, NoBackendSecurityGroup: !f.useBackendGroup, ManageBackendRules: f.manageBackend,
-		},
-		Engine: engine, Targets: engine, Networking: engine, Mirror: engine,
+		Names:   names,
+		Compile: f.compileOptions(),
+		Engine:  engine, Targets: engine, Networking: engine, Mirror: engine,
 		VPCID: vpc, Namespace: f.namespace,
 		StackWorkers: f.stackWorkers, BindingWorkers: f.bindingWorkers, AuditInterval: f.audit,
 		Registry: crmetrics.Registry, Logger: logger,
@@ -198,19 +202,33 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	return nil
 }
 
-// names makes the loop over DNS names, where some source of names is given.
-func (f controllerFlags) names(ctx context.Context, m manager.Manager, config awssdk.Config, logger *slog.Logger) (*control.Names, error) {
-	if len(f.dns.sources) == 0 {
-		return nil, nil
+// compileOptions is what objects mean; the engine's features are set by who has the engine.
+func (f controllerFlags) compileOptions() compile.Options {
+	return compile.Options{
+		Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
+		DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant, TolerateMissingAction: f.tolerateAction,
+		BackendSecurityGroup: f.backendGroup, NoBackendSecurityGroup: !f.useBackendGroup, ManageBackendRules: f.manageBackend,
+		OpenAllPorts: f.openAllPorts, Service: f.serviceOptions(),
 	}
-	flags := f.dns
-	flags.owner, flags.policy = cmp.Or(flags.owner, f.cluster), cmp.Or(flags.policy, string(dns.Sync))
-	options, err := flags.names(ctx, &config, logger)
+}
+
+// serviceOptions is what Services mean.
+func (f controllerFlags) serviceOptions() compile.ServiceOptions {
+	on, err := newGates(f.featureGates)
 	if err != nil {
-		return nil, err
+		on, _ = newGates(nil) // check has told
 	}
-	options.Registry = crmetrics.Registry
-	return control.NewNames(m, options)
+	return compile.ServiceOptions{
+		Off: !on["EnableServiceController"], Class: f.serviceClass, BalancersOnly: on["ServiceTypeLoadBalancerOnly"],
+		NoIPTargets: !on["EnableIPTargetType"], MergeTCPUDP: on["EnableTCPUDPListener"], NoSecurityGroups: !on["NLBSecurityGroup"],
+		PlainHealthChecks: !on["NLBHealthCheckAdvancedConfig"], ExternalTags: f.external,
+	}
+}
+
+func (f controllerFlags) access() awsAccess {
+	return awsAccess{
+		cluster: f.cluster, region: f.region, vpc: f.vpc, vpcTags: f.vpcTags, endpoints: f.endpoints, attempts: f.attempts,
+	}
 }
 
 // manager connects to the cluster.
@@ -253,6 +271,19 @@ func (f controllerFlags) connection() (*rest.Config, string, error) {
 		namespace = "kube-system"
 	}
 	return kube, namespace, nil
+}
+
+// limits are those of --aws-api-throttle.
+func (f controllerFlags) limits() ([]aws.Throttle, error) {
+	var limits []aws.Throttle
+	for _, text := range f.throttles {
+		limit, err := aws.ParseThrottle(text)
+		if err != nil {
+			return nil, fmt.Errorf("--aws-api-throttle has %w", err)
+		}
+		limits = append(limits, limit)
+	}
+	return limits, nil
 }
 
 // ownNamespace is where the controller keeps what is its own: the pod's namespace.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -28,6 +29,8 @@ func main() {
 	switch {
 	case errors.Is(err, errRefused): // that has been printed in full
 		os.Exit(1)
+	case errors.Is(err, errChanges):
+		os.Exit(2)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "sluice:", err)
 		os.Exit(1)
@@ -42,8 +45,10 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newControllerCommand(), newPlanCommand(), newConvertCommand(), newDNSCommand(), newLocalCommand(), newVersionCommand())
+	if strings.HasPrefix(filepath.Base(os.Args[0]), "kubectl-") { // as a plugin of kubectl, by that name on the PATH
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl sluice"}
+	}
+	root.AddCommand(newControllerCommand(), newPlanCommand(), newExplainCommand(), newStatusCommand(), newConvertCommand(), newDNSCommand(), newLocalCommand(), newVersionCommand())
 	return root
 }
 

@@ -18,6 +18,9 @@ import (
 // errRefused ends a command with status 1 after everything has been printed: something in the input is refused.
 var errRefused = errors.New("some objects are refused; see above")
 
+// errChanges ends a command with status 2: what was printed is something to do.
+var errChanges = errors.New("there is something to do; see above")
+
 // readManifests reads YAML files; "-" is standard input, and of a folder every *.yaml, *.yml and *.json in it.
 func readManifests(cmd *cobra.Command, names []string, namespace string) ([]kube.Document, []lb.Verdict, error) {
 	var documents []kube.Document

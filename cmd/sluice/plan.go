@@ -2,109 +2,75 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
-	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/sluicehq/sluice/internal/compile"
 	"github.com/sluicehq/sluice/internal/control"
-	"github.com/sluicehq/sluice/internal/engine"
-	"github.com/sluicehq/sluice/internal/engine/aws"
-	"github.com/sluicehq/sluice/internal/kube"
 	"github.com/sluicehq/sluice/internal/lb"
 	"github.com/sluicehq/sluice/internal/plan"
 )
 
 type planFlags struct {
-	files     []string
-	output    string
-	cluster   string
-	namespace string
-	class     string
-	scheme    string
-	target    string
+	worldFlags
+	output   string
+	exitCode bool
 }
 
 func newPlanCommand() *cobra.Command {
 	var flags planFlags
 	cmd := &cobra.Command{
-		Use:   "plan -f FILE...",
-		Short: "Show what manifests would make, without a cluster and without AWS",
-		Long: `Compiles manifests as the controller does and prints every step it would take in an
-empty account, and what is wrong with each object. Nothing is contacted.
+		Use:   "plan [-f FILE...]",
+		Short: "Show what the controller would do",
+		Long: `Prints every step that the controller would take, with what is there before and after, and
+what is wrong with each object. Nothing is changed.
 
-The IngressClass alb is taken to be installed. Names that depend on what Kubernetes has yet
-to assign are marked "known after apply".
+Without -f it looks at the live cluster and at AWS. With -f it looks at manifests alone: what
+they would make in an empty account, with the IngressClass alb taken to be installed; nothing
+is contacted. With both -f and --live it shows what applying the manifests would change.
 
-The exit status is 1 when some object is refused.`,
-		Example: "  sluice plan -f examples/apps.yaml\n  kubectl get ingress,service -A -o yaml | sluice plan -f - -o json",
-		Args:    cobra.NoArgs,
+What only applying tells is marked "known after apply". The exit status is 1 when some object
+is refused, and with --detailed-exitcode 2 when there is something to do.`,
+		Example: `  sluice plan -f examples/apps.yaml
+  kustomize build . | sluice plan -f - --live --cluster-name prod --detailed-exitcode
+  sluice plan --cluster-name prod -o yaml`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return flags.run(cmd)
 		},
 	}
-	f := cmd.Flags()
-	f.StringArrayVarP(&flags.files, "filename", "f", nil, "file or folder of manifests, - for standard input; may be repeated")
-	f.StringVarP(&flags.output, "output", "o", "text", "text or json")
-	f.StringVar(&flags.cluster, "cluster-name", "lab", "name of the cluster, part of the names of load balancers")
-	f.StringVarP(&flags.namespace, "namespace", "n", "default", "namespace of objects that name none")
-	f.StringVar(&flags.class, "ingress-class", "alb", "class annotation of Ingresses that are served")
-	f.StringVar(&flags.scheme, "default-load-balancer-scheme", string(lb.Internal), "internal or internet-facing, where no Ingress says it")
-	f.StringVar(&flags.target, "default-target-type", string(lb.InstanceTargets), "instance or ip, where neither Ingress nor Service says it")
-	_ = cmd.MarkFlagRequired("filename") // fails only for a flag that does not exist
+	var groups flagGroups
+	f := groups.in("Output")
+	f.StringVarP(&flags.output, "output", "o", "text", "text, json or yaml")
+	f.BoolVar(&flags.exitCode, "detailed-exitcode", false, "exit with 2 when there is something to do")
+	flags.addTo(cmd, groups)
 	return cmd
 }
 
-func (f planFlags) run(cmd *cobra.Command) error {
-	if f.output != "text" && f.output != "json" {
-		return fmt.Errorf("--output is %q and must be text or json", f.output)
+func (f *planFlags) run(cmd *cobra.Command) error {
+	if !slices.Contains([]string{"text", "json", "yaml"}, f.output) {
+		return fmt.Errorf("--output is %q and must be text, json or yaml", f.output)
 	}
-	documents, verdicts, err := readManifests(cmd, f.files, f.namespace)
+	w, err := f.look(cmd)
 	if err != nil {
 		return err
 	}
-	contents := withClasses(kube.Contents{}.Add(documents))
-	offline := aws.NewOffline(aws.Options{Cluster: f.cluster})
-	options := compile.Options{
-		Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
-		TolerateMissingService: true, TolerateMissingAction: true, Features: offline.Features(),
-	}
-	report, err := planAll(cmd.Context(), compile.Compile(kube.New(contents), options), offline)
+	report, err := w.plan(cmd.Context())
 	if err != nil {
 		return err
 	}
-	report.Verdicts = lb.SortVerdicts(append(report.Verdicts, verdicts...))
 	if err := report.print(cmd.OutOrStdout(), f.output); err != nil {
 		return err
 	}
-	if refused(report.Verdicts) {
+	switch {
+	case refused(report.Verdicts):
 		return errRefused
+	case f.exitCode && report.steps() > 0:
+		return errChanges
 	}
 	return nil
-}
-
-// installedClass is the IngressClass that the chart installs.
-const installedClass = "alb"
-
-// withClasses adds the class that Sluice installs where Ingresses name it and no file has it.
-func withClasses(c kube.Contents) kube.Contents {
-	for _, ingress := range c.Ingresses {
-		name := ingress.Spec.IngressClassName
-		known := func(class *networkingv1.IngressClass) bool { return class.Name == installedClass }
-		if name == nil || *name != installedClass || slices.ContainsFunc(c.IngressClasses, known) {
-			continue
-		}
-		c.IngressClasses = append(c.IngressClasses, &networkingv1.IngressClass{
-			ObjectMeta: metav1.ObjectMeta{Name: installedClass},
-			Spec:       networkingv1.IngressClassSpec{Controller: compile.Controller},
-		})
-	}
-	return c
 }
 
 // report is everything that `sluice plan` has to say.
@@ -112,33 +78,43 @@ type report struct {
 	Plans    []plan.Plan
 	Held     []lb.StackID
 	Verdicts []lb.Verdict
+	live     bool // what there is was looked at
 }
 
-func planAll(ctx context.Context, stacks []compile.Compiled, e engine.Engine) (report, error) {
-	var out report
-	for _, s := range stacks {
+// plan plans every stack.
+func (w world) plan(ctx context.Context) (report, error) {
+	out := report{live: w.targets != nil}
+	for _, s := range w.compiled() {
 		out.Verdicts = append(out.Verdicts, s.Verdicts...)
 		if s.Held {
 			out.Held = append(out.Held, s.ID)
 			continue
 		}
-		p, verdicts, err := e.Plan(ctx, s.Stack)
+		p, verdicts, err := w.engine.Plan(ctx, s.Stack)
 		if err != nil {
 			return report{}, err
 		}
-		p.Steps = append(p.Steps, control.PlannedBindings(s.Stack, len(p.Steps))...)
+		p.Steps = append(p.Steps, control.PlanBindings(w.objects, s.Stack, w.engine.Observe(s.ID), w.vpc, len(p.Steps))...)
 		out.Plans = append(out.Plans, p)
 		out.Verdicts = append(out.Verdicts, verdicts...)
 	}
+	out.Verdicts = lb.SortVerdicts(append(out.Verdicts, w.verdicts...))
 	return out, nil
 }
 
-func (r report) print(w io.Writer, format string) error {
-	if format == "json" {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r.document())
+func (r report) steps() int {
+	n := 0
+	for _, p := range r.Plans {
+		n += len(p.Steps)
 	}
+	return n
+}
+
+func (r report) print(w io.Writer, format string) error {
+	if format != "text" {
+		return printDocument(w, format, r.document())
+	}
+	w = paint(w)
 	for _, p := range r.Plans {
 		if err := plan.Print(w, p); err != nil {
 			return err
@@ -150,7 +126,11 @@ func (r report) print(w io.Writer, format string) error {
 		}
 	}
 	if len(r.Plans)+len(r.Held) == 0 {
-		if _, err := fmt.Fprintln(w, "no Ingress in these manifests is for Sluice"); err != nil {
+		nothing := "no Ingress in these manifests is for Sluice"
+		if r.live {
+			nothing = "no Ingress in this cluster is for Sluice, and nothing of it is in AWS"
+		}
+		if _, err := fmt.Fprintln(w, nothing); err != nil {
 			return err
 		}
 	}

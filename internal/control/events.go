@@ -29,6 +29,7 @@ const (
 	failedAddFinalizer    = "FailedAddFinalizer"
 	failedRemoveFinalizer = "FailedRemoveFinalizer"
 	failedStatus          = "FailedUpdateStatus"
+	failedCleanupStatus   = "FailedCleanupStatus"
 	failedReconcile       = "FailedReconcile"
 	failedCleanup         = "FailedCleanup"
 	failedNetwork         = "FailedNetworkReconcile"
@@ -132,6 +133,11 @@ func objectOf(objects *kube.Objects, about []client.Object, o lb.Object) client.
 		}
 	}
 	return nil
+}
+
+// nameOf names an object.
+func nameOf(o client.Object) lb.Object {
+	return lb.Object{Kind: kindOf(o), Namespace: o.GetNamespace(), Name: o.GetName()}
 }
 
 // kindOf is a type's name, which is its kind for all that we handle.

@@ -12,6 +12,7 @@ import (
 
 	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
 	"github.com/sluicehq/sluice/internal/compile"
+	"github.com/sluicehq/sluice/internal/kube"
 	"github.com/sluicehq/sluice/internal/lb"
 	"github.com/sluicehq/sluice/internal/plan"
 )
@@ -115,8 +116,8 @@ func TestStepsOfBindings(t *testing.T) {
 	}
 }
 
-func TestPlannedBindings(t *testing.T) {
-	steps := PlannedBindings(stackWithBinding(), 5)
+func TestPlanBindings(t *testing.T) {
+	steps := PlanBindings(kube.New(kube.Contents{}), stackWithBinding(), lb.Observed{}, "", 5)
 	if len(steps) != 1 || steps[0].Verb != plan.Create || steps[0].From()[0].Name != "shop" {
 		t.Fatal(steps)
 	}

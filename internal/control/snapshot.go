@@ -51,8 +51,10 @@ func (s *snapshots) take(ctx context.Context) (*picture, error) {
 	return s.last, nil
 }
 
-func newPicture(contents kube.Contents) *picture {
-	p := &picture{Objects: kube.New(contents), bindings: map[lb.StackID][]*elbv2api.TargetGroupBinding{}}
+func newPicture(contents kube.Contents) *picture { return pictureOf(kube.New(contents)) }
+
+func pictureOf(objects *kube.Objects) *picture {
+	p := &picture{Objects: objects, bindings: map[lb.StackID][]*elbv2api.TargetGroupBinding{}}
 	for _, b := range p.TargetGroupBindings() {
 		if id, ok := stackOfBinding(b); ok {
 			p.bindings[id] = append(p.bindings[id], b)

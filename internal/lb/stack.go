@@ -111,6 +111,17 @@ type Observed struct {
 	// source towards nodes and pods, or empty while there is none.
 	BackendSecurityGroup string
 	SecurityGroups       map[ResourceID]string // ids of those that the stack owns
+	// Unsecured says that the stack's load balancer has no security groups. Then bindings let in addresses, those of
+	// Surroundings.
+	Unsecured    bool
+	Surroundings Surroundings
+}
+
+// Surroundings are blocks of addresses around a load balancer without security groups, of both families.
+type Surroundings struct {
+	Known   bool
+	Clients []string // of all that can reach it
+	Subnets []string // of its subnets
 }
 
 // Source is the cloud's id of the security group that a stack's targets are opened from, or empty while it is not there.
