@@ -215,6 +215,9 @@ func (f dnsFlags) names(ctx context.Context, base *aws.Config, logger *slog.Logg
 }
 
 func (f dnsFlags) zones(ctx context.Context, base *aws.Config) (dns.Provider, error) {
+	if f.provider != "aws" && f.provider != "" {
+		return nil, fmt.Errorf("--provider is %q and must be aws", f.provider)
+	}
 	configs, err := f.awsConfigs(ctx, base)
 	if err != nil {
 		return nil, err
