@@ -31,6 +31,8 @@ func TestFlagsOfDNSThatCannotBe(t *testing.T) {
 		"--regex-domain-filter":                    append(base, "--regex-domain-filter=("),
 		"zone type \"both\"":                       append(base, "--aws-zone-type=both"),
 		`--log-format is "xml"`:                    append(base, "--log-format=xml"),
+		"--rfc2136-host and --rfc2136-zone":        {"--source=ingress", "--provider=rfc2136", "--policy=sync"},
+		"--rfc2136-tsig-keyname":                   {"--source=ingress", "--provider=rfc2136", "--policy=sync", "--rfc2136-host=127.0.0.1", "--rfc2136-zone=a.example"},
 		"--create-ptr cannot be served":            append(base, "--create-ptr"),
 		"--compatibility cannot be served: annota": append(base, "--compatibility=mate"),
 	} {
