@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -25,8 +26,10 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
+	externaldnsapi "github.com/sluicehq/sluice/api/externaldns/v1alpha1"
 	"github.com/sluicehq/sluice/internal/compile"
 	"github.com/sluicehq/sluice/internal/control"
+	"github.com/sluicehq/sluice/internal/dns"
 	"github.com/sluicehq/sluice/internal/engine/aws"
 	"github.com/sluicehq/sluice/internal/lb"
 )
@@ -41,6 +44,7 @@ type controllerFlags struct {
 	attempts       int
 	tags           map[string]string
 	external       []string
+	throttles      []string
 	target         string
 	scheme         string
 	tolerant       bool
@@ -50,6 +54,8 @@ type controllerFlags struct {
 	backendGroup    string
 	useBackendGroup bool
 	manageBackend   bool
+	openAllPorts    bool
+	serviceClass    string
 
 	kubeconfig    string
 	metrics       string
@@ -57,6 +63,8 @@ type controllerFlags struct {
 	elect         bool
 	electionID    string
 	electionSpace string
+
+	dns dnsFlags
 
 	stackWorkers   int
 	bindingWorkers int
@@ -126,6 +134,9 @@ func (f controllerFlags) check() error {
 			return fmt.Errorf("tag %q is in both --default-tags and --external-managed-tags", key)
 		}
 	}
+	if _, err := f.limits(); err != nil {
+		return err
+	}
 	if f.stackWorkers < 1 || f.bindingWorkers < 1 {
 		return errors.New("--ingress-max-concurrent-reconciles and --targetgroupbinding-max-concurrent-reconciles must be at least 1")
 	}
@@ -156,14 +167,23 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	throttles, err := f.limits()
+	if err != nil {
+		return err
+	}
 	engine, err := aws.New(aws.Options{
-		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external,
+		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external, Throttles: throttles,
 		Checkpoints: control.NewCheckpoints(m.GetClient(), m.GetAPIReader(), f.ownNamespace()),
 	})
 	if err != nil {
 		return err
 	}
+	names, err := f.names(ctx, m, config, logger)
+	if err != nil {
+		return err
+	}
 	loop, err := control.New(m, control.Options{
+		Names:   names,
 		Compile: f.compileOptions(),
 		Engine:  engine, Targets: engine, Networking: engine, Mirror: engine,
 		VPCID: vpc, Namespace: f.namespace,
@@ -190,11 +210,42 @@ func (f controllerFlags) compileOptions() compile.Options {
 		Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
 		DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant, TolerateMissingAction: f.tolerateAction,
 		BackendSecurityGroup: f.backendGroup, NoBackendSecurityGroup: !f.useBackendGroup, ManageBackendRules: f.manageBackend,
+		OpenAllPorts: f.openAllPorts, Service: f.serviceOptions(),
+	}
+}
+
+// serviceOptions is what Services mean.
+func (f controllerFlags) serviceOptions() compile.ServiceOptions {
+	on, err := newGates(f.featureGates)
+	if err != nil {
+		on, _ = newGates(nil) // check has told
+	}
+	return compile.ServiceOptions{
+		Off: !on["EnableServiceController"], Class: f.serviceClass, BalancersOnly: on["ServiceTypeLoadBalancerOnly"],
+		NoIPTargets: !on["EnableIPTargetType"], MergeTCPUDP: on["EnableTCPUDPListener"], NoSecurityGroups: !on["NLBSecurityGroup"],
+		PlainHealthChecks: !on["NLBHealthCheckAdvancedConfig"], ExternalTags: f.external,
 	}
 }
 
 func (f controllerFlags) access() awsAccess {
-	return awsAccess{f.cluster, f.region, f.vpc, f.vpcTags, f.endpoints, f.attempts}
+	return awsAccess{
+		cluster: f.cluster, region: f.region, vpc: f.vpc, vpcTags: f.vpcTags, endpoints: f.endpoints, attempts: f.attempts,
+	}
+}
+
+// names makes the loop over DNS names, where some source of names is given.
+func (f controllerFlags) names(ctx context.Context, m manager.Manager, config awssdk.Config, logger *slog.Logger) (*control.Names, error) {
+	if len(f.dns.sources) == 0 {
+		return nil, nil
+	}
+	flags := f.dns
+	flags.owner, flags.policy = cmp.Or(flags.owner, f.cluster), cmp.Or(flags.policy, string(dns.Sync))
+	options, err := flags.names(ctx, &config, logger)
+	if err != nil {
+		return nil, err
+	}
+	options.Registry = crmetrics.Registry
+	return control.NewNames(m, options)
 }
 
 // manager connects to the cluster.
@@ -204,7 +255,7 @@ func (f controllerFlags) manager(logger *slog.Logger) (manager.Manager, error) {
 		return nil, err
 	}
 	scheme := apiruntime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), elbv2api.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), elbv2api.AddToScheme(scheme), externaldnsapi.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
 	cache := control.CacheOptions(f.namespace)
@@ -237,6 +288,19 @@ func (f controllerFlags) connection() (*rest.Config, string, error) {
 		namespace = "kube-system"
 	}
 	return kube, namespace, nil
+}
+
+// limits are those of --aws-api-throttle.
+func (f controllerFlags) limits() ([]aws.Throttle, error) {
+	var limits []aws.Throttle
+	for _, text := range f.throttles {
+		limit, err := aws.ParseThrottle(text)
+		if err != nil {
+			return nil, fmt.Errorf("--aws-api-throttle has %w", err)
+		}
+		limits = append(limits, limit)
+	}
+	return limits, nil
 }
 
 // ownNamespace is where the controller keeps what is its own: the pod's namespace.

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -28,6 +29,7 @@ const (
 	failedAddFinalizer    = "FailedAddFinalizer"
 	failedRemoveFinalizer = "FailedRemoveFinalizer"
 	failedStatus          = "FailedUpdateStatus"
+	failedCleanupStatus   = "FailedCleanupStatus"
 	failedReconcile       = "FailedReconcile"
 	failedCleanup         = "FailedCleanup"
 	failedNetwork         = "FailedNetworkReconcile"
@@ -133,6 +135,11 @@ func objectOf(objects *kube.Objects, about []client.Object, o lb.Object) client.
 	return nil
 }
 
+// nameOf names an object.
+func nameOf(o client.Object) lb.Object {
+	return lb.Object{Kind: kindOf(o), Namespace: o.GetNamespace(), Name: o.GetName()}
+}
+
 // kindOf is a type's name, which is its kind for all that we handle.
 func kindOf(object client.Object) string {
 	name := fmt.Sprintf("%T", object)
@@ -142,6 +149,16 @@ func kindOf(object client.Object) string {
 // record writes an event. It does not use client-go's recorder, which folds events of one reason about one object into
 // the first one's text: two verdicts of a kind would be one, and a new text would be lost.
 func (c *Controller) record(ctx context.Context, regarding client.Object, kind, reason, note string) bool {
+	return recorder{c.client, c.log}.record(ctx, regarding, kind, reason, note)
+}
+
+// recorder writes events.
+type recorder struct {
+	client client.Client
+	log    *slog.Logger
+}
+
+func (c recorder) record(ctx context.Context, regarding client.Object, kind, reason, note string) bool {
 	gvk, err := apiutil.GVKForObject(regarding, c.client.Scheme())
 	if err != nil {
 		panic("control: an event about what is in no scheme: " + err.Error())

@@ -16,6 +16,7 @@ import (
 // request is an HTTP request understood as far as which operation it asks for.
 type request struct {
 	header    http.Header
+	host      string
 	body      []byte
 	form      url.Values
 	labels    map[string]string // of a REST request's path
