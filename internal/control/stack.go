@@ -120,12 +120,12 @@ func (c *Controller) pass(ctx context.Context, objects *picture, compiled compil
 // deploy plans and applies a stack, then its bindings. Bindings go only when the cloud is as it should be: until then
 // their target groups may still be in use.
 func (c *Controller) deploy(ctx context.Context, objects *picture, compiled compile.Compiled, p pass) pass {
+	if compiled.Stack.Empty() && engine.LaneOf(ctx) == engine.UserChanges {
+		ctx = engine.InLane(ctx, engine.Deletes)
+	}
 	if len(compiled.Stack.LoadBalancers) == 0 && !c.namesWithdrawn(compiled.ID) {
 		p.end = outcome{status: plan.Later, after: namesGoneAgain}
 		return p
-	}
-	if compiled.Stack.Empty() && engine.LaneOf(ctx) == engine.UserChanges {
-		ctx = engine.InLane(ctx, engine.Deletes)
 	}
 	steps, verdicts, err := c.options.Engine.Plan(ctx, compiled.Stack)
 	if err != nil {
