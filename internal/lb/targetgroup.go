@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 )
@@ -125,6 +126,23 @@ func (p Port) String() string {
 	}
 }
 
+// Access says as whom target groups are looked at and changed, and where their targets are. The zero value is the engine's
+// own identity and VPC.
+type Access struct {
+	Role       string // to assume
+	ExternalID string // that the role asks for
+	VPC        string
+}
+
+// TargetGroupFacts are what cannot be changed of a target group that somebody else may have made.
+type TargetGroupFacts struct {
+	Ref           TargetGroupRef
+	TargetType    TargetType
+	Protocol      Protocol
+	IPAddressType IPAddressType
+	VPC           string
+}
+
 // TargetHealth is what a load balancer thinks of a target. The zero value is that nothing is known.
 type TargetHealth struct {
 	State       string // of ELBv2 TargetHealthStateEnum
@@ -142,4 +160,9 @@ const (
 type Target struct {
 	ID   string // an instance id, or an address
 	Port int32
+}
+
+// Compare orders targets.
+func (t Target) Compare(other Target) int {
+	return cmp.Or(cmp.Compare(t.ID, other.ID), cmp.Compare(t.Port, other.Port))
 }

@@ -340,7 +340,7 @@ func (a api) registered(ctx context.Context, group string) ([]lb.Target, error) 
 
 // targetHealth adds to all how these targets are.
 func (a api) targetHealth(ctx context.Context, group string, targets []lb.Target, all map[lb.Target]lb.TargetHealth) error {
-	out, err := a.elb.DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: aws.String(group), Targets: sdkTargets(targets)})
+	out, err := a.elb.DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: aws.String(group), Targets: sdkTargets(targets, func(lb.Target) string { return "" })})
 	if err != nil {
 		return elbError("DescribeTargetHealth", err)
 	}
@@ -355,20 +355,21 @@ func (a api) targetHealth(ctx context.Context, group string, targets []lb.Target
 	return nil
 }
 
-func (a api) registerTargets(ctx context.Context, group string, targets []lb.Target) error {
-	_, err := a.elb.RegisterTargets(ctx, &elb.RegisterTargetsInput{TargetGroupArn: aws.String(group), Targets: sdkTargets(targets)})
+func (a api) registerTargets(ctx context.Context, group string, targets []elbtypes.TargetDescription) error {
+	_, err := a.elb.RegisterTargets(ctx, &elb.RegisterTargetsInput{TargetGroupArn: aws.String(group), Targets: targets})
 	return elbError("RegisterTargets", err)
 }
 
-func (a api) deregisterTargets(ctx context.Context, group string, targets []lb.Target) error {
-	_, err := a.elb.DeregisterTargets(ctx, &elb.DeregisterTargetsInput{TargetGroupArn: aws.String(group), Targets: sdkTargets(targets)})
+func (a api) deregisterTargets(ctx context.Context, group string, targets []elbtypes.TargetDescription) error {
+	_, err := a.elb.DeregisterTargets(ctx, &elb.DeregisterTargetsInput{TargetGroupArn: aws.String(group), Targets: targets})
 	return elbError("DeregisterTargets", err)
 }
 
-func sdkTargets(targets []lb.Target) []elbtypes.TargetDescription {
+// sdkTargets are targets with the zone that each must be named with, if any.
+func sdkTargets(targets []lb.Target, zone func(lb.Target) string) []elbtypes.TargetDescription {
 	var out []elbtypes.TargetDescription
 	for _, t := range targets {
-		out = append(out, elbtypes.TargetDescription{Id: aws.String(t.ID), Port: aws.Int32(t.Port)})
+		out = append(out, elbtypes.TargetDescription{Id: aws.String(t.ID), Port: aws.Int32(t.Port), AvailabilityZone: text(zone(t))})
 	}
 	return out
 }

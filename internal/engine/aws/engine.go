@@ -87,7 +87,8 @@ type Engine struct {
 	external *externalGroups
 	groups   *namedGroups
 	details
-	targets    *targets
+	*registrar // of the engine's own identity
+	others     *registrars
 	checkpoint *checkpoint
 
 	certificates *certificates
@@ -104,6 +105,7 @@ type Engine struct {
 var (
 	_ engine.Engine     = (*Engine)(nil)
 	_ engine.Targets    = (*Engine)(nil)
+	_ engine.Accounts   = (*Engine)(nil)
 	_ engine.Networking = (*Engine)(nil)
 )
 
@@ -120,7 +122,7 @@ func New(o Options) (*Engine, error) {
 	mirror := newMirror(o.Cluster, o.Now)
 	details := newDetails(api, mirror.touch)
 	where := strings.Join([]string{o.Cluster, o.Config.Region, o.VPCID}, " ")
-	return &Engine{
+	e := &Engine{
 		options:    o,
 		settings:   settings{cluster: o.Cluster, externalTags: o.ExternalTags},
 		api:        api,
@@ -131,7 +133,6 @@ func New(o Options) (*Engine, error) {
 		external:   newExternalGroups(api, o.Now),
 		groups:     newNamedGroups(api, o.VPCID, o.Now),
 		details:    details,
-		targets:    newTargets(),
 
 		acls:         newACLs(api, o.Now),
 		subscription: newSubscription(api, o.Now),
@@ -139,7 +140,11 @@ func New(o Options) (*Engine, error) {
 
 		interfaces:     newInterfaces(api, o.VPCID, o.Now),
 		endpointGroups: newEndpointGroups(api, o.VPCID, o.Cluster),
-	}, nil
+	}
+	blocks := &vpcBlocks{api: api, now: o.Now, known: map[string]knownBlocks{}}
+	e.registrar = &registrar{api: api, known: newTargets(), gone: e.forgetTargetGroup, blocks: blocks, vpc: o.VPCID}
+	e.others = &registrars{config: o.Config, throttles: o.Throttles, api: api, blocks: blocks, session: sessionName(o.Cluster), made: map[lb.Access]*registrar{}}
+	return e, nil
 }
 
 // Provisioning looks at the load balancers that were not active yet when last seen, and returns the stacks for which
@@ -269,6 +274,7 @@ type learning struct {
 
 // planWith plans with all that is symbolic resolved.
 func (e *Engine) planWith(want lb.Stack, v view, places map[lb.ResourceID]placement, learn learning) (plan.Plan, []lb.Verdict, error) {
+	v.Serving = e.mirror.serving(e.settings.superseded(want, v))
 	lowered := lower(e.settings, want, v, places)
 	if len(lowered.verdicts) > 0 {
 		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(lowered.verdicts), nil
@@ -290,7 +296,7 @@ func (e *Engine) planWith(want lb.Stack, v view, places map[lb.ResourceID]placem
 		return plan.Plan{}, nil, err
 	}
 	e.mirror.choose(want.ID, lowered.names)
-	return plan.Plan{Stack: want.ID, Steps: diff(have, haveRules, lowered)}, nil, nil
+	return plan.Plan{Stack: want.ID, Steps: withHandovers(diff(have, haveRules, lowered), lowered.handovers)}, nil, nil
 }
 
 // Apply performs a plan of Plan.
@@ -313,35 +319,48 @@ func (e *Engine) Observe(stack lb.StackID) lb.Observed {
 	if v.Backend != nil {
 		observed.BackendSecurityGroup = v.Backend.ID
 	}
-	seen := map[lb.ResourceID]int{}
 	for _, b := range v.LoadBalancers {
-		_, id, _ := b.Tags.owner(e.options.Cluster)
-		o := lb.ObservedLoadBalancer{
-			ID: id, Name: b.Name, DNSName: b.DNSName, ZoneID: b.ZoneID, IPAddressType: b.IPAddressType,
-			Active: b.State == "active" || b.State == "active_impaired",
-		}
-		i, twice := seen[id]
-		switch {
-		case !twice:
-			seen[id] = len(observed.LoadBalancers)
-			observed.LoadBalancers = append(observed.LoadBalancers, o)
-		case chosen.names[id] == b.Name:
-			observed.Leaving = append(observed.Leaving, observed.LoadBalancers[i])
-			observed.LoadBalancers[i] = o
-		default:
-			observed.Leaving = append(observed.Leaving, o)
-		}
+		e.observe(&observed, b, v, chosen)
 		if b.Type == lb.Network && len(b.SecurityGroups) == 0 {
 			observed.Unsecured, observed.Surroundings = true, e.network.surroundings(b.Subnets, b.Scheme)
 		}
 	}
 	for _, g := range v.TargetGroups {
 		_, id, _ := g.Tags.owner(e.options.Cluster)
-		if _, twice := observed.TargetGroups[id]; !twice || chosen.names[id] == g.Name {
+		switch other, twice := observed.TargetGroups[id]; {
+		case !twice:
 			observed.TargetGroups[id] = lb.TargetGroupRef(g.ARN)
+		case chosen.names[id] == g.Name:
+			observed.Replaced = append(observed.Replaced, other)
+			observed.TargetGroups[id] = lb.TargetGroupRef(g.ARN)
+		default:
+			observed.Replaced = append(observed.Replaced, lb.TargetGroupRef(g.ARN))
 		}
 	}
 	return observed
+}
+
+// observe adds a load balancer. Of two of the same resource, the one that takes the other's place is told of only when it
+// has done so.
+func (e *Engine) observe(observed *lb.Observed, b loadBalancer, v view, chosen choice) {
+	_, id, _ := b.Tags.owner(e.options.Cluster)
+	o := lb.ObservedLoadBalancer{
+		ID: id, Name: b.Name, DNSName: b.DNSName, ZoneID: b.ZoneID, IPAddressType: b.IPAddressType, Active: b.active(),
+	}
+	_, replaced := find(v.LoadBalancers, func(other loadBalancer) bool {
+		return other.ARN != b.ARN && other.Tags[resourceTag] == b.Tags[resourceTag] && other.Name == chosen.names[id]
+	})
+	predecessor, replaces := find(v.LoadBalancers, func(other loadBalancer) bool {
+		return other.ARN != b.ARN && other.Tags[resourceTag] == b.Tags[resourceTag] && b.Name == chosen.names[id]
+	})
+	switch {
+	case replaced && e.mirror.handedOver(b.ARN):
+		observed.Leaving = append(observed.Leaving, o)
+	case replaces && !e.mirror.handedOver(predecessor.ARN):
+		return
+	default:
+		observed.LoadBalancers = append(observed.LoadBalancers, o)
+	}
 }
 
 // Stacks lists the stacks that have a load balancer, target group or security group in the mirror.

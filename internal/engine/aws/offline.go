@@ -23,11 +23,11 @@ type offline struct{ *Engine }
 func NewOffline(o Options) engine.Engine {
 	o = o.withDefaults()
 	e := &Engine{
-		options:  o,
-		settings: settings{cluster: o.Cluster, externalTags: o.ExternalTags},
-		mirror:   newMirror(o.Cluster, o.Now),
-		details:  newDetails(api{}, nil),
-		targets:  newTargets(),
+		options:   o,
+		settings:  settings{cluster: o.Cluster, externalTags: o.ExternalTags},
+		mirror:    newMirror(o.Cluster, o.Now),
+		details:   newDetails(api{}, nil),
+		registrar: &registrar{known: newTargets()},
 	}
 	return offline{e}
 }

@@ -26,6 +26,11 @@ func (e *Engine) Start(ctx context.Context, usable func()) (trusted bool, err er
 	var all listing
 	var groups securityGroups
 	err = together(
+		func() error {
+			// Registering needs them, and must not wait for a read; what fails here is tried again then.
+			_, _ = e.blocks.of(ctx, e.options.VPCID, blocksFor)
+			return nil
+		},
 		func() (err error) {
 			groups, err = e.reader.securityGroups(ctx)
 			return err
