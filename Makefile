@@ -58,6 +58,7 @@ ifeq ($(GOOS)-$(ROOT),linux-yes)
 	@$(MAKE) --no-print-directory build
 	@hack/need-e2e
 	cd lab && go test -tags root ./...
+	go test -tags e2e -count=1 ./internal/dns/rfc2136
 	hack/e2e
 else
 	@echo "left out: the end-to-end tests, which need Linux and root (make e2e)"

@@ -21,6 +21,8 @@ func (s *Server) admin(mux *http.ServeMux) {
 		w.Header().Set("Content-Type", "application/x-pem-file")
 		_, _ = w.Write([]byte(s.AuthorityPEM())) // the client is gone; there is nobody to tell
 	})
+	mux.Handle("GET /_local/metrics", s.metrics())
+	mux.HandleFunc("POST /_local/logs/flush", s.flushLogs)
 	mux.HandleFunc("GET /_local/truststore", s.serveTrustStore)
 	mux.HandleFunc("GET /_local/public-keys/{id}", s.serveIdentityKey)
 	mux.HandleFunc("GET public-keys.auth.elb."+s.options.Region+".amazonaws.com/{id}", s.serveIdentityKey)
@@ -32,6 +34,7 @@ func (s *Server) admin(mux *http.ServeMux) {
 		}
 	})
 	s.adminFaults(mux)
+	s.serveConsole(mux)
 	mux.HandleFunc("/_local/", http.NotFound)
 }
 

@@ -13,8 +13,8 @@ import (
 	"github.com/sluicehq/sluice/internal/localaws/localawstest"
 )
 
-// oidc is an action that has users sign in, before others.
-func oidc(change func(*types.AuthenticateOidcActionConfig), then ...types.Action) []types.Action {
+// signIn is an action that has users sign in, before others.
+func signIn(change func(*types.AuthenticateOidcActionConfig), then ...types.Action) []types.Action {
 	c := &types.AuthenticateOidcActionConfig{
 		Issuer: aws.String("https://id.example.com"), AuthorizationEndpoint: aws.String("https://id.example.com/auth"),
 		TokenEndpoint: aws.String("https://id.example.com/token"), UserInfoEndpoint: aws.String("https://id.example.com/user"),
@@ -45,36 +45,36 @@ func TestSignInActions(t *testing.T) {
 	c := start(t)
 	ctx := t.Context()
 	b := *c.balancer(t, "web").LoadBalancerArn
-	l := c.secure(t, b, c.issued(t, "", "a.example.com"), oidc(nil, notFound()...))
+	l := c.secure(t, b, c.issued(t, "", "a.example.com"), signIn(nil, notFound()...))
 	plain := c.listener(t, b, notFound())
 	create := func(listener string, actions []types.Action) (*elb.CreateRuleOutput, error) {
 		return c.elb.CreateRule(ctx, &elb.CreateRuleInput{ListenerArn: &listener, Priority: aws.Int32(1), Conditions: path("/"), Actions: actions})
 	}
-	ordered := oidc(nil, notFound()...)
+	ordered := signIn(nil, notFound()...)
 	ordered[0].Order, ordered[1].Order = aws.Int32(2), aws.Int32(1)
-	same := oidc(nil, notFound()...)
+	same := signIn(nil, notFound()...)
 	same[0].Order, same[1].Order = aws.Int32(1), aws.Int32(1)
 	for why, row := range map[string]struct {
 		listener     string
 		actions      []types.Action
 		code, phrase string
 	}{
-		"HTTP":            {plain, oidc(nil, notFound()...), "InvalidLoadBalancerAction", "HTTPS"},
+		"HTTP":            {plain, signIn(nil, notFound()...), "InvalidLoadBalancerAction", "HTTPS"},
 		"token over HTTP": {plain, jwt(nil, notFound()...), "InvalidLoadBalancerAction", "HTTPS"},
-		"nothing after":   {l, oidc(nil), "InvalidLoadBalancerAction", "last action"},
+		"nothing after":   {l, signIn(nil), "InvalidLoadBalancerAction", "last action"},
 		"after the last":  {l, ordered, "InvalidLoadBalancerAction", "last"},
 		"same order":      {l, same, "InvalidLoadBalancerAction", "order"},
-		"two":             {l, oidc(nil, jwt(nil, notFound()...)...), "InvalidLoadBalancerAction", "only one"},
+		"two":             {l, signIn(nil, jwt(nil, notFound()...)...), "InvalidLoadBalancerAction", "only one"},
 		"no config":       {l, append([]types.Action{{Type: "authenticate-oidc"}}, notFound()...), "InvalidLoadBalancerAction", "AuthenticateOidcConfig"},
 		"other config":    {l, append([]types.Action{{Type: "authenticate-oidc", JwtValidationConfig: jwt(nil)[0].JwtValidationConfig}}, notFound()...), "InvalidLoadBalancerAction", "JwtValidationConfig"},
-		"no secret":       {l, oidc(func(o *types.AuthenticateOidcActionConfig) { o.ClientSecret = nil }, notFound()...), "InvalidLoadBalancerAction", "secret"},
-		"existing secret": {l, oidc(func(o *types.AuthenticateOidcActionConfig) {
+		"no secret":       {l, signIn(func(o *types.AuthenticateOidcActionConfig) { o.ClientSecret = nil }, notFound()...), "InvalidLoadBalancerAction", "secret"},
+		"existing secret": {l, signIn(func(o *types.AuthenticateOidcActionConfig) {
 			o.ClientSecret, o.UseExistingClientSecret = nil, aws.Bool(true)
 		}, notFound()...), "InvalidLoadBalancerAction", "no client secret"},
-		"URL":             {l, oidc(func(o *types.AuthenticateOidcActionConfig) { o.TokenEndpoint = aws.String("id.example.com") }, notFound()...), "InvalidLoadBalancerAction", "token endpoint"},
-		"timeout":         {l, oidc(func(o *types.AuthenticateOidcActionConfig) { o.SessionTimeout = aws.Int64(604801) }, notFound()...), "ValidationError", "604800"},
-		"cookie":          {l, oidc(func(o *types.AuthenticateOidcActionConfig) { o.SessionCookieName = aws.String("a b") }, notFound()...), "ValidationError", "cookie"},
-		"unauthenticated": {l, oidc(func(o *types.AuthenticateOidcActionConfig) { o.OnUnauthenticatedRequest = "maybe" }, notFound()...), "ValidationError", "enum"},
+		"URL":             {l, signIn(func(o *types.AuthenticateOidcActionConfig) { o.TokenEndpoint = aws.String("id.example.com") }, notFound()...), "InvalidLoadBalancerAction", "token endpoint"},
+		"timeout":         {l, signIn(func(o *types.AuthenticateOidcActionConfig) { o.SessionTimeout = aws.Int64(604801) }, notFound()...), "ValidationError", "604800"},
+		"cookie":          {l, signIn(func(o *types.AuthenticateOidcActionConfig) { o.SessionCookieName = aws.String("a b") }, notFound()...), "ValidationError", "cookie"},
+		"unauthenticated": {l, signIn(func(o *types.AuthenticateOidcActionConfig) { o.OnUnauthenticatedRequest = "maybe" }, notFound()...), "ValidationError", "enum"},
 		"standard claim":  {l, jwt(claim("exp", "1"), notFound()...), "ValidationError", "exp"},
 		"many values":     {l, jwt(claim("scope", strings.Split(strings.Repeat("x", 11), "")...), notFound()...), "ValidationError", "10"},
 		"long value":      {l, jwt(claim("scope", strings.Repeat("x", 257)), notFound()...), "ValidationError", "256"},
@@ -85,7 +85,7 @@ func TestSignInActions(t *testing.T) {
 			wants(t, err, row.code, row.phrase)
 		})
 	}
-	unordered := oidc(nil, notFound()...)
+	unordered := signIn(nil, notFound()...)
 	unordered[0].Order, unordered[1].Order = aws.Int32(7), aws.Int32(9)
 	unordered[0], unordered[1] = unordered[1], unordered[0]
 	made := must[*elb.CreateRuleOutput](t)(create(l, unordered)).Rules[0]
@@ -102,7 +102,7 @@ func TestSignInActions(t *testing.T) {
 		}
 		return secrets
 	}
-	modified := must[*elb.ModifyRuleOutput](t)(c.elb.ModifyRule(ctx, &elb.ModifyRuleInput{RuleArn: made.RuleArn, Actions: oidc(func(o *types.AuthenticateOidcActionConfig) {
+	modified := must[*elb.ModifyRuleOutput](t)(c.elb.ModifyRule(ctx, &elb.ModifyRuleInput{RuleArn: made.RuleArn, Actions: signIn(func(o *types.AuthenticateOidcActionConfig) {
 		o.ClientSecret, o.UseExistingClientSecret, o.Scope = nil, aws.Bool(true), aws.String("openid email")
 	}, says("hello")...)}))
 	rules := must[*elb.DescribeRulesOutput](t)(c.elb.DescribeRules(ctx, &elb.DescribeRulesInput{ListenerArn: &l}))
@@ -132,11 +132,11 @@ func TestSignInActions(t *testing.T) {
 	insecure := func(o *types.AuthenticateOidcActionConfig) {
 		o.TokenEndpoint = aws.String("http://127.0.0.1:5556/token")
 	}
-	must[*elb.ModifyRuleOutput](t)(c.elb.ModifyRule(ctx, &elb.ModifyRuleInput{RuleArn: made.RuleArn, Actions: oidc(insecure, notFound()...)}))
+	must[*elb.ModifyRuleOutput](t)(c.elb.ModifyRule(ctx, &elb.ModifyRuleInput{RuleArn: made.RuleArn, Actions: signIn(insecure, notFound()...)}))
 	strict := start(t, localawstest.WithOptions(func(o *localaws.Options) { o.Profile.StrictTargets = true }))
 	sb := *strict.balancer(t, "web").LoadBalancerArn
 	_, err := strict.elb.CreateListener(ctx, &elb.CreateListenerInput{
-		LoadBalancerArn: &sb, Port: aws.Int32(1), Protocol: "HTTPS", Certificates: only(strict.issued(t, "", "a.example.com")), DefaultActions: oidc(insecure, notFound()...),
+		LoadBalancerArn: &sb, Port: aws.Int32(1), Protocol: "HTTPS", Certificates: only(strict.issued(t, "", "a.example.com")), DefaultActions: signIn(insecure, notFound()...),
 	})
 	wants(t, err, "InvalidLoadBalancerAction", "HTTPS")
 }

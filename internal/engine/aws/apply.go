@@ -47,6 +47,10 @@ func (p performer) Perform(ctx context.Context, step plan.Step) error {
 		err = p.targetGroup(ctx, step.Verb, want)
 	case Listener:
 		err = p.listener(ctx, step.Verb, want)
+	case AddOn:
+		err = p.addOn(ctx, step.Verb, want)
+	case ServerCertificate:
+		err = p.serverCertificate(ctx, step.Verb, want)
 	case Rule:
 		err = p.rule(ctx, step, want)
 	case RulePriorities:

@@ -70,6 +70,7 @@ func lower(s settings, want lb.Stack, v view, subnets map[lb.ResourceID]placemen
 		lowered.Mappings = subnets[b.ID].mappings
 		out.names[b.ID] = lowered.Name
 		out.resources = append(out.resources, lowered)
+		out.resources = append(out.resources, wantedAddOns(b, lowered.ID())...)
 		s.listeners(&out, b, lowered.ID(), v)
 	}
 	s.keep(&out, want, v)
@@ -184,11 +185,17 @@ func (s settings) listeners(out *lowered, b lb.LoadBalancer, balancer plan.ID, v
 	name := func(id string) string { return orElse(out.names[lb.ResourceID(id)], id) } // others' groups by ARN
 	for _, l := range b.Listeners {
 		listener := Listener{
-			LoadBalancer: balancer, Port: l.Port, Protocol: l.Protocol,
+			LoadBalancer: balancer, Port: l.Port, Protocol: l.Protocol, handshake: handshakeOf(l),
 			Default: actionOf(l.Default).renamed(name), Attributes: l.Attributes, Tags: s.userTags(l.Tags), Objects: l.From,
+		}
+		if row, ok := listenerOn(v, balancer.Name, l.Port); ok && listener.ALPN == "" {
+			listener.ALPN = row.ALPN // nobody says it, so it stays
 		}
 		listener.follows = held.by(listener.Default)
 		out.resources = append(out.resources, listener)
+		for _, c := range l.Handshake.Certificates {
+			out.resources = append(out.resources, ServerCertificate{Listener: listener.ID(), ARN: orElse(c.ARN, c.String()), Object: c.From})
+		}
 		taken := foreignPriorities(s, v, balancer.Name, l.Port)
 		out.foreign[listener.ID()] = taken
 		priority := 0
@@ -197,7 +204,7 @@ func (s settings) listeners(out *lowered, b lb.LoadBalancer, balancer plan.ID, v
 				continue
 			}
 			rule := Rule{
-				Listener: listener.ID(), Priority: priority, Conditions: sortedConditions(r.Conditions),
+				Listener: listener.ID(), Priority: priority, Conditions: sortedConditions(r.Conditions), Transforms: r.Transforms,
 				Action: actionOf(r.Action).renamed(name), Tags: s.userTags(r.Tags), Object: r.From,
 				port: l.Port, model: r.Priority, kept: r.Kept,
 			}
@@ -234,17 +241,20 @@ func foreignPriorities(s settings, v view, balancer string, port uint16) map[int
 		if _, _, owned := r.Tags.owner(s.cluster); owned {
 			continue
 		}
-		i := slices.IndexFunc(v.Listeners, func(l listener) bool { return l.ARN == r.Listener })
-		if i < 0 || v.Listeners[i].Port != port {
-			continue
-		}
-		if slices.ContainsFunc(v.LoadBalancers, func(b loadBalancer) bool {
-			return b.ARN == v.Listeners[i].LoadBalancer && b.Name == balancer
-		}) {
+		if l, ok := listenerOn(v, balancer, port); ok && l.ARN == r.Listener {
 			taken[r.Priority] = true
 		}
 	}
 	return taken
+}
+
+// listenerOn finds the listener of a load balancer that is there, by name and port.
+func listenerOn(v view, balancer string, port uint16) (listener, bool) {
+	return find(v.Listeners, func(l listener) bool {
+		return l.Port == port && slices.ContainsFunc(v.LoadBalancers, func(b loadBalancer) bool {
+			return b.ARN == l.LoadBalancer && b.Name == balancer
+		})
+	})
 }
 
 // holders tells which load balancers of the stack use a target group, by its name.

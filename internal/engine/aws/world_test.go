@@ -17,6 +17,8 @@ import (
 
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
+	acmtypes "github.com/aws/aws-sdk-go-v2/service/acm/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -35,6 +37,7 @@ type world struct {
 	config  awssdk.Config
 	elb     *elb.Client
 	ec2     *ec2.Client
+	acm     *acm.Client
 	vpc     string
 	private []string
 	public  []string
@@ -94,9 +97,27 @@ func newSlowWorld(t testing.TB, provisioning time.Duration) *world {
 		HTTPClient:  &http.Client{Transport: whole{transport}},
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}
-	w.elb, w.ec2 = elb.NewFromConfig(w.config), ec2.NewFromConfig(w.config)
+	w.elb, w.ec2, w.acm = elb.NewFromConfig(w.config), ec2.NewFromConfig(w.config), acm.NewFromConfig(w.config)
+	w.certify(t, enginetest.Hosts[0])
+	_, domain, _ := strings.Cut(enginetest.Hosts[1], ".")
+	w.certify(t, "*."+domain)
 	return w
 }
+
+// certify has ACM issue a certificate for these hosts, at once as private authorities do, and returns its ARN.
+func (w *world) certify(t testing.TB, hosts ...string) (arn string) {
+	t.Helper()
+	w.test(func() {
+		out, err := w.acm.RequestCertificate(t.Context(), &acm.RequestCertificateInput{
+			DomainName: &hosts[0], SubjectAlternativeNames: hosts, CertificateAuthorityArn: awssdk.String(authority), KeyAlgorithm: acmtypes.KeyAlgorithmEcPrime256v1,
+		})
+		check(t, err)
+		arn = *out.CertificateArn
+	})
+	return arn
+}
+
+const authority = "arn:aws:acm-pca:ap-northeast-1:123456789012:certificate-authority/0a000000-0000-4000-8000-000000000000"
 
 // network is a VPC with a public and a private subnet in each of three zones.
 func network(w *world) *localaws.Seed {
@@ -336,6 +357,16 @@ func (c *contents) readListeners(t testing.TB, w *world, b elbtypes.LoadBalancer
 			c.add("listener %s:%d %s=%s", *b.LoadBalancerName, *l.Port, *a.Key, *a.Value)
 		}
 		c.add("listener %s:%d %s %s %s", *b.LoadBalancerName, *l.Port, l.Protocol, c.actions(l.DefaultActions), c.tags[*l.ListenerArn])
+		if l.Protocol == elbtypes.ProtocolEnumHttps {
+			presented, err := w.elb.DescribeListenerCertificates(ctx, &elb.DescribeListenerCertificatesInput{ListenerArn: l.ListenerArn})
+			check(t, err)
+			for _, p := range presented.Certificates {
+				certificate, err := w.acm.DescribeCertificate(ctx, &acm.DescribeCertificateInput{CertificateArn: p.CertificateArn})
+				check(t, err)
+				c.add("certificate %s:%d %s default %v", *b.LoadBalancerName, *l.Port, *certificate.Certificate.DomainName, *p.IsDefault)
+			}
+			c.add("policy %s:%d %s", *b.LoadBalancerName, *l.Port, *l.SslPolicy)
+		}
 		rules, err := w.elb.DescribeRules(ctx, &elb.DescribeRulesInput{ListenerArn: l.ListenerArn})
 		check(t, err)
 		for _, r := range rules.Rules {
@@ -357,7 +388,9 @@ func (c *contents) readListeners(t testing.TB, w *world, b elbtypes.LoadBalancer
 				check(t, err)
 				conditions = append(conditions, string(text))
 			}
-			c.add("rule %s:%d/%05s %v %s %s", *b.LoadBalancerName, *l.Port, *r.Priority, conditions, c.actions(r.Actions), kept)
+			transforms, err := json.Marshal(r.Transforms)
+			check(t, err)
+			c.add("rule %s:%d/%05s %v %s %s %s", *b.LoadBalancerName, *l.Port, *r.Priority, conditions, transforms, c.actions(r.Actions), kept)
 		}
 	}
 }

@@ -40,7 +40,7 @@ func Crashes(t *testing.T, newWorld func(testing.TB) World) {
 
 // full is a stack with something of everything.
 var full = Shape{
-	Ports: []uint16{80, 8080}, Tag: "blue", Tuned: true, CIDRs: []string{"10.0.0.0/8"},
+	Ports: []uint16{80, 8080}, Tag: "blue", Tuned: true, CIDRs: []string{"10.0.0.0/8"}, Secured: Hosts[:1],
 	Rules: []Path{{"/a", "app1", ""}, {"/b", "app2", ""}, {"/c/*", "", ""}},
 }
 
@@ -54,7 +54,7 @@ type scenario struct {
 var scenarios = []scenario{
 	{"creation", nil, &full},
 	{"a change", &full, &Shape{
-		Ports: []uint16{80}, Tag: "green", CIDRs: []string{"172.16.0.0/12"}, Health: "/health", Guarded: true, Tuned: true,
+		Ports: []uint16{80}, Tag: "green", CIDRs: []string{"172.16.0.0/12"}, Health: "/health", Guarded: true, Tuned: true, Secured: Hosts[1:],
 		Rules: []Path{{"/b", "app2", ""}, {"/new", "app3", "app2"}, {"/c/*", "app3", ""}},
 	}},
 	{"a replacement", &full, &Shape{

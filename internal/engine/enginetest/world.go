@@ -7,7 +7,7 @@ import (
 	"github.com/sluicehq/sluice/internal/engine"
 )
 
-// World is a cloud that one test has for itself.
+// World is a cloud that one test has for itself. It has certificates for Hosts.
 type World interface {
 	// Engine starts an engine for cluster Cluster that knows only what the cloud tells it, as after a crash. It may be
 	// called again; what was started before is not used any more. No engine waits for real time.
