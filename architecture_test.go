@@ -34,9 +34,14 @@ var arrows = []struct {
 		"compiling is pure: types of the Kubernetes API yes, a client, a logger or a context no",
 	},
 	{
-		[]string{"internal/engine", "internal/engine/aws", "internal/engine/enginetest"},
+		[]string{"internal/engine", "internal/engine/aws", "internal/engine/enginetest", "internal/engine/envoy", "internal/engine/envoy/ads"},
 		[]string{"k8s.io/", "sigs.k8s.io/", module + "internal/kube", module + "internal/annot", module + "internal/compile", module + "internal/control"},
 		"an engine sees the model, never Kubernetes",
+	},
+	{
+		[]string{"internal/engine/envoy/ads"},
+		[]string{module + "internal/lb", module + "internal/plan", module + "internal/engine/aws"},
+		"serving xDS is a protocol: it knows resources by type and name only",
 	},
 	{
 		[]string{"internal/localaws", "internal/localaws/wire", "internal/proxy"},
@@ -59,7 +64,7 @@ var arrows = []struct {
 		"what objects ask of names is computed from objects, without a client",
 	},
 	{
-		[]string{"internal/dns/route53", "internal/dns/zonetest"},
+		[]string{"internal/dns/route53", "internal/dns/rfc2136", "internal/dns/zonetest"},
 		[]string{"k8s.io/", "sigs.k8s.io/", module + "internal/kube", module + "internal/annot", module + "internal/compile", module + "internal/engine", module + "internal/control"},
 		"a zone sees records, never Kubernetes",
 	},

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/go-logr/logr"
+	contour "github.com/projectcontour/contour/apis/projectcontour/v1"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	apiruntime "k8s.io/apimachinery/pkg/runtime"
@@ -29,7 +29,6 @@ import (
 	externaldnsapi "github.com/sluicehq/sluice/api/externaldns/v1alpha1"
 	"github.com/sluicehq/sluice/internal/compile"
 	"github.com/sluicehq/sluice/internal/control"
-	"github.com/sluicehq/sluice/internal/dns"
 	"github.com/sluicehq/sluice/internal/engine/aws"
 	"github.com/sluicehq/sluice/internal/lb"
 )
@@ -38,6 +37,11 @@ type controllerFlags struct {
 	cluster        string
 	class          string
 	region         string
+	sslPolicy      string
+	authorities    []string
+	waf            bool
+	classicWAF     bool
+	shield         bool
 	vpc            string
 	vpcTags        map[string]string
 	endpoints      map[string]string
@@ -64,7 +68,8 @@ type controllerFlags struct {
 	electionID    string
 	electionSpace string
 
-	dns dnsFlags
+	dns   dnsFlags
+	fleet fleetFlags
 
 	stackWorkers   int
 	bindingWorkers int
@@ -99,7 +104,7 @@ func (f controllerFlags) complete(cmd *cobra.Command) error {
 	if err := readConfigFile(f.config, cmd.Flags()); err != nil {
 		return err
 	}
-	if !cmd.Flags().Changed("cluster-name") {
+	if !cmd.Flags().Changed("cluster-name") && f.fleet.usesAWS() {
 		return errors.New("--cluster-name is missing: it is in the names and tags of everything in AWS")
 	}
 	return nil
@@ -117,6 +122,9 @@ func oldFlagNames(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 }
 
 func (f controllerFlags) check() error {
+	if err := f.fleet.check(); err != nil {
+		return err
+	}
 	if f.target != string(lb.InstanceTargets) && f.target != string(lb.IPTargets) {
 		return fmt.Errorf("--default-target-type is %q and must be instance or ip", f.target)
 	}
@@ -163,6 +171,33 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	logger.Info("sluice starts", "version", version, "engines", strings.Join(f.fleet.engines, ","))
+	if f.fleet.usesAWS() {
+		if err := f.startAWS(ctx, m, logger); err != nil {
+			return err
+		}
+	}
+	if f.fleet.serves() {
+		fleet, err := f.fleet.start(m, logger)
+		if err != nil {
+			return err
+		}
+		if err := m.AddReadyzCheck("fleet", fleet.Ready); err != nil {
+			return err
+		}
+	}
+	if err := m.AddHealthzCheck("ping", alive); err != nil {
+		return err
+	}
+	if err := m.Start(ctx); err != nil {
+		return err
+	}
+	logger.Info("sluice has stopped")
+	return nil
+}
+
+// startAWS adds what makes load balancers on AWS to the manager.
+func (f controllerFlags) startAWS(ctx context.Context, m manager.Manager, logger *slog.Logger) error {
 	config, vpc, err := f.access().open(ctx)
 	if err != nil {
 		return err
@@ -173,7 +208,8 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	}
 	engine, err := aws.New(aws.Options{
 		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external, Throttles: throttles,
-		Checkpoints: control.NewCheckpoints(m.GetClient(), m.GetAPIReader(), f.ownNamespace()),
+		CertificateAuthorities: f.authorities,
+		Checkpoints:            control.NewCheckpoints(m.GetClient(), m.GetAPIReader(), f.ownNamespace()),
 	})
 	if err != nil {
 		return err
@@ -193,15 +229,8 @@ func (f controllerFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(m.AddHealthzCheck("ping", alive), m.AddReadyzCheck("loop", loop.Ready)); err != nil {
-		return err
-	}
-	logger.Info("sluice starts", "version", version, "cluster", f.cluster, "region", config.Region, "vpc", vpc)
-	if err := m.Start(ctx); err != nil {
-		return err
-	}
-	logger.Info("sluice has stopped")
-	return nil
+	logger.Info("AWS is served", "cluster", f.cluster, "region", config.Region, "vpc", vpc)
+	return m.AddReadyzCheck("loop", loop.Ready)
 }
 
 // compileOptions is what objects mean; the engine's features are set by who has the engine.
@@ -210,7 +239,7 @@ func (f controllerFlags) compileOptions() compile.Options {
 		Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
 		DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant, TolerateMissingAction: f.tolerateAction,
 		BackendSecurityGroup: f.backendGroup, NoBackendSecurityGroup: !f.useBackendGroup, ManageBackendRules: f.manageBackend,
-		OpenAllPorts: f.openAllPorts, Service: f.serviceOptions(),
+		OpenAllPorts: f.openAllPorts, TLSPolicy: f.sslPolicy, NoWAF: !f.waf, NoWAFClassic: !f.classicWAF, NoShield: !f.shield, Service: f.serviceOptions(),
 	}
 }
 
@@ -233,21 +262,6 @@ func (f controllerFlags) access() awsAccess {
 	}
 }
 
-// names makes the loop over DNS names, where some source of names is given.
-func (f controllerFlags) names(ctx context.Context, m manager.Manager, config awssdk.Config, logger *slog.Logger) (*control.Names, error) {
-	if len(f.dns.sources) == 0 {
-		return nil, nil
-	}
-	flags := f.dns
-	flags.owner, flags.policy = cmp.Or(flags.owner, f.cluster), cmp.Or(flags.policy, string(dns.Sync))
-	options, err := flags.names(ctx, &config, logger)
-	if err != nil {
-		return nil, err
-	}
-	options.Registry = crmetrics.Registry
-	return control.NewNames(m, options)
-}
-
 // manager connects to the cluster.
 func (f controllerFlags) manager(logger *slog.Logger) (manager.Manager, error) {
 	kube, namespace, err := f.connection()
@@ -255,10 +269,13 @@ func (f controllerFlags) manager(logger *slog.Logger) (manager.Manager, error) {
 		return nil, err
 	}
 	scheme := apiruntime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), elbv2api.AddToScheme(scheme), externaldnsapi.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), elbv2api.AddToScheme(scheme), externaldnsapi.AddToScheme(scheme), contour.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
 	cache := control.CacheOptions(f.namespace)
+	if f.fleet.serves() {
+		cache = control.WithFleet(cache)
+	}
 	cache.SyncPeriod = &f.sync
 	grace := 5 * time.Second
 	m, err := manager.New(kube, manager.Options{

@@ -18,8 +18,9 @@ var update = flag.Bool("update", false, "rewrite docs/annotations.md")
 
 func TestTheReferencePagesAreOfTheTables(t *testing.T) {
 	for page, want := range map[string]string{
-		"../../docs/annotations.md":     Reference(),
-		"../../docs/dns-annotations.md": DNSReference(),
+		"../../docs/annotations.md":         Reference(),
+		"../../docs/dns-annotations.md":     DNSReference(),
+		"../../docs/contour-annotations.md": ContourReference(),
 	} {
 		if *update {
 			if err := os.WriteFile(page, []byte(want), 0o644); err != nil {

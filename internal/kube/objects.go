@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	contour "github.com/projectcontour/contour/apis/projectcontour/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -30,6 +31,10 @@ type Contents struct {
 	IngressClasses      []*networkingv1.IngressClass
 	IngressClassParams  []*elbv2api.IngressClassParams
 	TargetGroupBindings []*elbv2api.TargetGroupBinding
+
+	Secrets                   []*corev1.Secret
+	HTTPProxies               []*contour.HTTPProxy
+	TLSCertificateDelegations []*contour.TLSCertificateDelegation
 }
 
 // Objects is an immutable, indexed set of API objects. It is safe for concurrent use.
@@ -48,6 +53,7 @@ type Objects struct {
 	serviceList    []*corev1.Service
 	serviceUsers   map[key][]*corev1.Service // Services by themselves and by the Services that they name
 	defaultClasses []string
+	fleet          fleetIndex
 }
 
 type key struct{ namespace, name string }
@@ -66,6 +72,7 @@ func New(c Contents) *Objects {
 		bindings:     sorted(c.TargetGroupBindings),
 		users:        map[key][]*networkingv1.Ingress{},
 		serviceUsers: map[key][]*corev1.Service{},
+		fleet:        indexFleet(c),
 	}
 	for _, n := range c.Namespaces {
 		o.namespaces[n.Name] = n

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	contour "github.com/projectcontour/contour/apis/projectcontour/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -86,6 +87,12 @@ func (c Contents) Add(documents []Document) Contents {
 			c.IngressClassParams = append(c.IngressClassParams, o)
 		case *elbv2api.TargetGroupBinding:
 			c.TargetGroupBindings = append(c.TargetGroupBindings, o)
+		case *corev1.Secret:
+			c.Secrets = append(c.Secrets, o)
+		case *contour.HTTPProxy:
+			c.HTTPProxies = append(c.HTTPProxies, o)
+		case *contour.TLSCertificateDelegation:
+			c.TLSCertificateDelegations = append(c.TLSCertificateDelegations, o)
 		}
 	}
 	return c
@@ -121,6 +128,15 @@ func decode(d Document, namespace string) (runtime.Object, bool, []lb.Verdict) {
 	if accessor, ok := object.(metav1.Object); ok && accessor.GetNamespace() == "" && namespaced(meta.Kind) {
 		accessor.SetNamespace(namespace)
 	}
+	if secret, ok := object.(*corev1.Secret); ok && len(secret.StringData) > 0 {
+		// As the API server does it.
+		if secret.Data == nil {
+			secret.Data = map[string][]byte{}
+		}
+		for name, text := range secret.StringData {
+			secret.Data[name] = []byte(text)
+		}
+	}
 	if legacy, ok := object.(*networkingv1beta1.Ingress); ok {
 		return fromBeta(legacy), true, verdicts
 	}
@@ -150,6 +166,12 @@ func newObject(apiVersion, kind string) runtime.Object {
 		return &elbv2api.IngressClassParams{}
 	case "elbv2.k8s.aws/v1beta1 TargetGroupBinding":
 		return &elbv2api.TargetGroupBinding{}
+	case "v1 Secret":
+		return &corev1.Secret{}
+	case "projectcontour.io/v1 HTTPProxy":
+		return &contour.HTTPProxy{}
+	case "projectcontour.io/v1 TLSCertificateDelegation":
+		return &contour.TLSCertificateDelegation{}
 	default:
 		return nil
 	}

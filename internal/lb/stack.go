@@ -19,6 +19,7 @@ type FrontEnd string
 const (
 	IngressFront FrontEnd = "ingress"
 	ServiceFront FrontEnd = "service"
+	HostFront    FrontEnd = "host" // a stack of an Envoy fleet, named after the virtual host that it is
 )
 
 // NewStackID is the id of the stack that a front end has under a name, as tags have it: "<namespace>/<name>" or a group.
@@ -75,11 +76,17 @@ type Stack struct {
 	SecurityGroups []SecurityGroup
 	TargetGroups   []TargetGroup
 	Bindings       []Binding
+
+	// What an engine with shared listeners serves instead: one virtual host, and what its routes lead to.
+	VirtualHosts []VirtualHost
+	Upstreams    []Upstream // sorted by id
+	Secrets      []Secret   // sorted by id
 }
 
 // Empty says whether the stack wants nothing at all.
 func (s Stack) Empty() bool {
-	return len(s.LoadBalancers) == 0 && len(s.SecurityGroups) == 0 && len(s.TargetGroups) == 0 && len(s.Bindings) == 0
+	return len(s.LoadBalancers) == 0 && len(s.SecurityGroups) == 0 && len(s.TargetGroups) == 0 && len(s.Bindings) == 0 &&
+		len(s.VirtualHosts) == 0
 }
 
 // Keeper is the kept member that a target group is of, by its id. Ids have no separator between Ingress and Service, so
@@ -107,6 +114,7 @@ type Observed struct {
 	LoadBalancers []ObservedLoadBalancer
 	Leaving       []ObservedLoadBalancer // others have taken their place; they are about to be deleted
 	TargetGroups  map[ResourceID]TargetGroupRef
+	Replaced      []TargetGroupRef // others have their place in TargetGroups; they serve until they are deleted
 	// BackendSecurityGroup is the cloud's id of the security group that the cluster's load balancers share as their
 	// source towards nodes and pods, or empty while there is none.
 	BackendSecurityGroup string
@@ -149,3 +157,10 @@ type ObservedLoadBalancer struct {
 
 // TargetGroupRef is the cloud's own name of a target group: on AWS its ARN.
 type TargetGroupRef string
+
+// Name is the cloud's name of the target group; empty for a reference that does not tell.
+func (r TargetGroupRef) Name() string {
+	_, path, _ := strings.Cut(string(r), ":targetgroup/")
+	name, _, _ := strings.Cut(path, "/")
+	return name
+}

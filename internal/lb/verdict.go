@@ -38,6 +38,9 @@ const (
 	SubnetNotFound        Reason = "SubnetNotFound"
 	SecurityGroupNotFound Reason = "SecurityGroupNotFound"
 	InvalidSubnets        Reason = "InvalidSubnets"
+	CertificateNotFound   Reason = "CertificateNotFound"
+	WebACLNotFound        Reason = "WebACLNotFound"
+	NoSubscription        Reason = "NoSubscription"
 	QuotaExceeded         Reason = "QuotaExceeded"
 	GroupConflict         Reason = "GroupConflict"
 	UnsupportedByEngine   Reason = "UnsupportedByEngine"
@@ -56,6 +59,7 @@ type Verdict struct {
 	Object   Object
 	Severity Severity
 	Reason   Reason
+	Category string // the type of the error in the object's status, where its kind has several: TLSError
 	Field    string // path within the object: spec.rules[0].http.paths[1].backend.service.name
 	Value    string // what stands there
 	Problem  string // what is wrong with it, as a clause
@@ -84,7 +88,11 @@ func (v Verdict) Message() string {
 
 // String is the whole verdict on one line.
 func (v Verdict) String() string {
-	return v.Object.String() + ": " + string(v.Severity) + " " + string(v.Reason) + ": " + v.Message()
+	reason := string(v.Reason)
+	if v.Category != "" {
+		reason = v.Category + "/" + reason
+	}
+	return v.Object.String() + ": " + string(v.Severity) + " " + reason + ": " + v.Message()
 }
 
 // Compare orders verdicts by object, then by field, value and text, so that equal inputs print equally.

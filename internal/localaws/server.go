@@ -46,6 +46,7 @@ type Server struct {
 
 	planeCertificates translations[tls.Certificate]
 	planeTrusts       translations[*proxy.TrustStore]
+	logbook           *logbook
 
 	random     sync.Mutex // guards options.Random
 	monitor    sync.Mutex // guards what follows
@@ -71,7 +72,7 @@ func New(o Options) (*Server, error) {
 		options: o, log: o.Logger, registry: r, quota: maps.Clone(quotas), state: newState(),
 		calls: calls{counts: map[string]int{}}, faults: faults{}, closing: make(chan struct{}),
 		planeRules: translations[proxy.Rule]{}, planeGroups: translations[proxy.TargetGroup]{},
-		planeCertificates: translations[tls.Certificate]{}, planeTrusts: translations[*proxy.TrustStore]{},
+		planeCertificates: translations[tls.Certificate]{}, planeTrusts: translations[*proxy.TrustStore]{}, logbook: newLogbook(&o),
 	}
 	if err := s.adopt(o.Profile); err != nil {
 		return nil, err
@@ -187,7 +188,7 @@ func (s *Server) Close() error {
 		if s.plane != nil {
 			s.plane.Close()
 		}
-		s.closeError = s.store.close()
+		s.closeError = errors.Join(s.logbook.close(), s.store.close())
 	})
 	return s.closeError
 }
