@@ -64,6 +64,11 @@ var arrows = []struct {
 		"a zone sees records, never Kubernetes",
 	},
 	{
+		[]string{"internal/explain"},
+		[]string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime", "github.com/aws/", module + "internal/control", module + "internal/engine"},
+		"what becomes of a request is told from objects and observations, whoever looked",
+	},
+	{
 		[]string{"internal/endpoints"},
 		[]string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime", "github.com/aws/", module + "internal/control", module + "internal/engine/aws"},
 		"which targets a Service has is computed from objects, without a client",

@@ -127,22 +127,26 @@ func kubectl(args ...string) (string, error) {
 	return string(out), err
 }
 
-// address VAR [namespace/]ingress: waits until the Ingress has a host name, and sets VAR to its address and VAR_NAME to
-// the name, as the lab's DNS server answers it.
+// address VAR [ingress|service] [namespace/]name: waits until the object, an Ingress unless told, has a host name, and sets
+// VAR to its address and VAR_NAME to the name, as the lab's DNS server answers it.
 func address(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: address VAR [NAMESPACE/]INGRESS")
+	if len(args) == 2 {
+		args = []string{args[0], "ingress", args[1]}
 	}
-	namespace, ingress, found := strings.Cut(args[1], "/")
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: address VAR [ingress|service] [NAMESPACE/]NAME")
+	}
+	kind := args[1]
+	namespace, object, found := strings.Cut(args[2], "/")
 	if !found {
-		namespace, ingress = ts.Getenv("NAMESPACE"), args[1]
+		namespace, object = ts.Getenv("NAMESPACE"), args[2]
 	}
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, ts.Getenv("LOCAL_AWS_DNS"))
 	}}
 	deadline := time.Now().Add(60 * time.Second)
 	for {
-		name, err := kubectl("get", "ingress", "-n", namespace, ingress, "-o", "jsonpath={.status.loadBalancer.ingress[0].hostname}")
+		name, err := kubectl("get", kind, "-n", namespace, object, "-o", "jsonpath={.status.loadBalancer.ingress[0].hostname}")
 		if err == nil && name != "" {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			addresses, lookup := resolver.LookupHost(ctx, name+".")
@@ -154,7 +158,7 @@ func address(ts *testscript.TestScript, neg bool, args []string) {
 			}
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("Ingress %s/%s has no address after a minute: %q %v", namespace, ingress, name, err)
+			ts.Fatalf("%s %s/%s has no address after a minute: %q %v", kind, namespace, object, name, err)
 		}
 		pause()
 	}
@@ -189,7 +193,7 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// distinct N TRIES COMMAND...: runs the command until it has printed N different things, at most TRIES times.
+// distinct N TRIES COMMAND...: runs the command until it has printed N different lines, at most TRIES times.
 func distinct(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: distinct N TRIES COMMAND...")
@@ -201,12 +205,14 @@ func distinct(ts *testscript.TestScript, neg bool, args []string) {
 	seen := map[string]bool{}
 	for range tries {
 		ts.Check(ts.Exec(args[2], args[3:]...))
-		seen[ts.ReadFile("stdout")] = true
+		for line := range strings.Lines(ts.ReadFile("stdout")) {
+			seen[line] = true
+		}
 		if len(seen) >= want {
 			return
 		}
 	}
-	ts.Fatalf("%d different outputs in %d tries, want %d: %v", len(seen), tries, want, seen)
+	ts.Fatalf("%d different lines in %d tries, want %d: %v", len(seen), tries, want, seen)
 }
 
 // calls reset: forgets the calls that local AWS has counted. calls PATTERN N: those whose name matches number N.

@@ -32,6 +32,7 @@ type awsAccess struct {
 	vpcTags   map[string]string
 	endpoints map[string]string // by the SDK's service id
 	attempts  int               // of each call in all
+	instance  string            // one that is known to be in the VPC, or empty
 }
 
 // open finds credentials and the region as the aws CLI does, and the VPC unless it is given.
@@ -115,6 +116,9 @@ func (a awsAccess) findVPC(ctx context.Context, config aws.Config) (string, erro
 	if err == nil {
 		return vpc, nil
 	}
+	if a.instance != "" {
+		return instanceVPC(ctx, client, a.instance)
+	}
 	if own := machineVPC(ctx, config); own != "" {
 		return own, nil
 	}
@@ -172,7 +176,7 @@ func machineVPC(ctx context.Context, config aws.Config) string {
 func instanceVPC(ctx context.Context, client *ec2.Client, id string) (string, error) {
 	answer, err := client.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
 	if err != nil {
-		return "", fmt.Errorf("find the VPC of instance %s (NODENAME); set --aws-vpc-id to do without: %w", id, err)
+		return "", fmt.Errorf("find the VPC of instance %s; set --aws-vpc-id to do without: %w", id, err)
 	}
 	for _, r := range answer.Reservations {
 		for _, i := range r.Instances {
@@ -181,7 +185,7 @@ func instanceVPC(ctx context.Context, client *ec2.Client, id string) (string, er
 			}
 		}
 	}
-	return "", fmt.Errorf("instance %s (NODENAME) is in no VPC: set --aws-vpc-id", id)
+	return "", fmt.Errorf("instance %s is in no VPC: set --aws-vpc-id", id)
 }
 
 func tagList(tags []lb.Tag) string {

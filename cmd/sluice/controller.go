@@ -42,6 +42,7 @@ type controllerFlags struct {
 	attempts       int
 	tags           map[string]string
 	external       []string
+	throttles      []string
 	target         string
 	scheme         string
 	tolerant       bool
@@ -51,6 +52,8 @@ type controllerFlags struct {
 	backendGroup    string
 	useBackendGroup bool
 	manageBackend   bool
+	openAllPorts    bool
+	serviceClass    string
 
 	kubeconfig    string
 	metrics       string
@@ -132,6 +135,9 @@ func (f controllerFlags) check() error {
 			return fmt.Errorf("tag %q is in both --default-tags and --external-managed-tags", key)
 		}
 	}
+	if _, err := f.limits(); err != nil {
+		return err
+	}
 	if f.stackWorkers < 1 || f.bindingWorkers < 1 {
 		return errors.New("--ingress-max-concurrent-reconciles and --targetgroupbinding-max-concurrent-reconciles must be at least 1")
 	}
@@ -189,8 +195,12 @@ func (f controllerFlags) startAWS(ctx context.Context, m manager.Manager, logger
 	if err != nil {
 		return err
 	}
+	throttles, err := f.limits()
+	if err != nil {
+		return err
+	}
 	engine, err := aws.New(aws.Options{
-		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external,
+		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external, Throttles: throttles,
 		Checkpoints: control.NewCheckpoints(m.GetClient(), m.GetAPIReader(), f.ownNamespace()),
 	})
 	if err != nil {
@@ -216,11 +226,27 @@ func (f controllerFlags) compileOptions() compile.Options {
 		Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
 		DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant, TolerateMissingAction: f.tolerateAction,
 		BackendSecurityGroup: f.backendGroup, NoBackendSecurityGroup: !f.useBackendGroup, ManageBackendRules: f.manageBackend,
+		OpenAllPorts: f.openAllPorts, Service: f.serviceOptions(),
+	}
+}
+
+// serviceOptions is what Services mean.
+func (f controllerFlags) serviceOptions() compile.ServiceOptions {
+	on, err := newGates(f.featureGates)
+	if err != nil {
+		on, _ = newGates(nil) // check has told
+	}
+	return compile.ServiceOptions{
+		Off: !on["EnableServiceController"], Class: f.serviceClass, BalancersOnly: on["ServiceTypeLoadBalancerOnly"],
+		NoIPTargets: !on["EnableIPTargetType"], MergeTCPUDP: on["EnableTCPUDPListener"], NoSecurityGroups: !on["NLBSecurityGroup"],
+		PlainHealthChecks: !on["NLBHealthCheckAdvancedConfig"], ExternalTags: f.external,
 	}
 }
 
 func (f controllerFlags) access() awsAccess {
-	return awsAccess{f.cluster, f.region, f.vpc, f.vpcTags, f.endpoints, f.attempts}
+	return awsAccess{
+		cluster: f.cluster, region: f.region, vpc: f.vpc, vpcTags: f.vpcTags, endpoints: f.endpoints, attempts: f.attempts,
+	}
 }
 
 // manager connects to the cluster.
@@ -266,6 +292,19 @@ func (f controllerFlags) connection() (*rest.Config, string, error) {
 		namespace = "kube-system"
 	}
 	return kube, namespace, nil
+}
+
+// limits are those of --aws-api-throttle.
+func (f controllerFlags) limits() ([]aws.Throttle, error) {
+	var limits []aws.Throttle
+	for _, text := range f.throttles {
+		limit, err := aws.ParseThrottle(text)
+		if err != nil {
+			return nil, fmt.Errorf("--aws-api-throttle has %w", err)
+		}
+		limits = append(limits, limit)
+	}
+	return limits, nil
 }
 
 // ownNamespace is where the controller keeps what is its own: the pod's namespace.

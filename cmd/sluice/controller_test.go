@@ -39,6 +39,7 @@ func TestFlagsThatCannotBeAreRefusedByName(t *testing.T) {
 		{[]string{"--cluster-name=c", "--default-load-balancer-scheme=public"}, `--default-load-balancer-scheme is "public"`},
 		{[]string{"--cluster-name=c", "--log-level=loud"}, `--log-level is "loud"`},
 		{[]string{"--cluster-name=c", "--ingress-max-concurrent-reconciles=0"}, "must be at least 1"},
+		{[]string{"--cluster-name=c", "--aws-api-throttle=EC2:Describe=fast:1"}, `--aws-api-throttle has "EC2:Describe=fast:1": the rate must be a number above 0; write it as`},
 		{[]string{"--cluster-name=c", "--default-tags=a=1", "--external-managed-tags=a"}, `tag "a" is in both`},
 		{[]string{"--cluster-name=c", "--backend-security-group=web"}, `--backend-security-group is "web" and must be an id`},
 		{[]string{"--cluster-name=c", "--enable-backend-security-group=false", "--backend-security-group=sg-1"}, "need --enable-backend-security-group"},

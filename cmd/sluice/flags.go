@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"github.com/sluicehq/sluice/internal/compile"
 	"github.com/sluicehq/sluice/internal/lb"
 )
 
@@ -30,6 +31,7 @@ func (f *controllerFlags) clusterFlags(groups *flagGroups) {
 	aws.StringToStringVar(&f.vpcTags, "aws-vpc-tags", nil, "tags of the VPC of the cluster, as key=value,…")
 	aws.StringToStringVar(&f.endpoints, "aws-api-endpoints", nil, "other addresses of AWS services, as EC2=https://…,Elastic Load Balancing v2=https://…")
 	aws.IntVar(&f.attempts, "aws-max-retries", 10, "how often an AWS call is tried in all")
+	aws.StringSliceVar(&f.throttles, "aws-api-throttle", nil, "limits for AWS calls, beside those that AWS's answers teach, as service:operations=rate:burst,…")
 	aws.StringToStringVar(&f.tags, "default-tags", nil, "tags on everything that is made in AWS, as key=value,…")
 	aws.StringSliceVar(&f.external, "external-managed-tags", nil, "tag keys that others manage and that are left alone")
 	aws.DurationVar(&f.audit, "aws-audit-interval", 10*time.Minute, "how often AWS is compared with what is known of it, 0 for never")
@@ -38,7 +40,8 @@ func (f *controllerFlags) clusterFlags(groups *flagGroups) {
 func (f *controllerFlags) balancerFlags(groups *flagGroups) {
 	b := groups.in("Load balancers")
 	b.StringVar(&f.class, "ingress-class", "alb", "class annotation of the Ingresses to serve; IngressClasses are told by their controller")
-	b.StringVar(&f.scheme, "default-load-balancer-scheme", string(lb.Internal), "internal or internet-facing, where no Ingress says it")
+	b.StringVar(&f.serviceClass, "load-balancer-class", compile.NetworkClass, "spec.loadBalancerClass of the Services to serve")
+	b.StringVar(&f.scheme, "default-load-balancer-scheme", string(lb.Internal), "internal or internet-facing, where no Ingress or Service says it")
 	b.BoolVar(&f.tolerant, "tolerate-non-existent-backend-service", true, "answer 503 for a Service that does not exist, instead of leaving all as it is")
 	b.BoolVar(&f.tolerateAction, "tolerate-non-existent-backend-action", true, "answer 503 for an action annotation that does not exist, instead of leaving all as it is")
 }
@@ -48,7 +51,8 @@ func (f *controllerFlags) targetFlags(groups *flagGroups) {
 	t.StringVar(&f.target, "default-target-type", string(lb.InstanceTargets), "instance or ip, where neither Ingress nor Service says it")
 	t.StringVar(&f.backendGroup, "backend-security-group", "", "id of a security group that all load balancers reach targets from; one is made when not given")
 	t.BoolVar(&f.useBackendGroup, "enable-backend-security-group", true, "let all load balancers reach targets from one security group, instead of each from its own")
-	t.BoolVar(&f.manageBackend, "enable-manage-backend-security-group-rules", false, "open targets also for load balancers with security groups by annotation, where no Ingress says it")
+	t.BoolVar(&f.manageBackend, "enable-manage-backend-security-group-rules", false, "open targets also for load balancers with security groups by annotation, where no Ingress or Service says it")
+	t.BoolVar(&f.openAllPorts, "disable-restricted-sg-rules", false, "open all ports of targets to load balancers, instead of those that they use")
 }
 
 func (f *controllerFlags) processFlags(groups *flagGroups) {

@@ -36,6 +36,7 @@ address of its own, and a DNS server answers for their names and for hosted zone
 	f.StringVar(&config.Listen, "listen", localaws.ListenAddress, "address of the AWS endpoint")
 	f.StringVar(&config.DNS, "dns", localaws.DNSListen, `address of the DNS server, or "none"`)
 	f.StringVar(&config.DataDir, "data-dir", "", "folder to keep the state in; without it the state is gone at the end")
+	f.StringVar(&config.Buckets, "buckets", "", "folder that stands for S3, with a folder for each bucket; DATA-DIR/buckets when not given")
 	f.StringVar(&config.Seed, "seed", "", "file with the VPCs, subnets and instances that exist from the start")
 	f.StringVar(&config.Region, "region", "", "region; that of the seed, or ap-northeast-1, when not given")
 	f.StringVar(&config.Account, "account-id", "", "account; that of the seed, or 123456789012, when not given")

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -44,8 +45,10 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newControllerCommand(), newPlanCommand(), newConvertCommand(), newLocalCommand(), newEnvoyCommand(), newVersionCommand())
+	if strings.HasPrefix(filepath.Base(os.Args[0]), "kubectl-") { // as a plugin of kubectl, by that name on the PATH
+		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl sluice"}
+	}
+	root.AddCommand(newControllerCommand(), newPlanCommand(), newExplainCommand(), newStatusCommand(), newConvertCommand(), newLocalCommand(), newEnvoyCommand(), newVersionCommand())
 	return root
 }
 

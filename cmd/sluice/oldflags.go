@@ -16,7 +16,7 @@ type oldFlag struct {
 
 // oldSwitches are those of the old flags that may be given without a value.
 var oldSwitches = []string{
-	"disable-ingress-class-annotation", "disable-ingress-group-name-annotation", "disable-restricted-sg-rules",
+	"disable-ingress-class-annotation", "disable-ingress-group-name-annotation",
 	"enable-endpoint-slices", "enable-pod-readiness-gate-inject", "enable-shield", "enable-waf", "enable-wafv2",
 }
 
@@ -24,13 +24,11 @@ var oldSwitches = []string{
 var oldFlags = []oldFlag{
 	{"alb-gateway-max-concurrent-reconciles", "Gateways are not served by this version"},
 	{"allowed-certificate-authority-arns", "certificates are not discovered by this version"},
-	{"aws-api-throttle", "AWS's own throttling answers set the pace"},
 	{"aws-vpc-tag-key", "the AWS Load Balancer Controller ignores it too; use --aws-vpc-tags"},
 	{"default-pca-arn", "certificates are not requested by this version"},
 	{"default-ssl-policy", "HTTPS listeners are not served by this version"},
 	{"disable-ingress-class-annotation", "there is no admission webhook in this version"},
 	{"disable-ingress-group-name-annotation", "there is no admission webhook in this version"},
-	{"disable-restricted-sg-rules", "only the ports that are needed are opened in this version"},
 	{"enable-endpoint-slices", "endpoints are always read from EndpointSlices"},
 	{"enable-pod-readiness-gate-inject", "readiness gates are not injected by this version"},
 	{"enable-shield", "Shield protections are left alone by this version"},
@@ -41,12 +39,11 @@ var oldFlags = []oldFlag{
 	{"globalaccelerator-max-exponential-backoff-delay", "accelerators are not served by this version"},
 	{"kube-ca-pem-filepath", "there is no admission webhook in this version"},
 	{"lb-stabilization-monitor-interval", "a load balancer that is being provisioned is looked at as often as it pays"},
-	{"load-balancer-class", "Services are not served by this version"},
 	{"max-targets-per-target-group", "AWS's own limits hold"},
 	{"nlb-gateway-max-concurrent-reconciles", "Gateways are not served by this version"},
 	{"quic-environment-variable-name", "QUIC server ids are not injected by this version"},
 	{"required-secrets-label", "no Secret is read by this version"},
-	{"service-max-concurrent-reconciles", "Services are not served by this version"},
+	{"service-max-concurrent-reconciles", "--ingress-max-concurrent-reconciles is for the load balancers of Services too"},
 	{"service-target-eni-security-group-tags", "the security group of an interface is told by the cluster's tag only in this version"},
 	{"targetgroupbinding-max-exponential-backoff-delay", "the pause after an error is at most five minutes"},
 	{"targetgroupbinding-requeue-duration", "health is asked for as often as a readiness gate needs it"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -103,7 +104,9 @@ func (w *worldFlags) lookAtCluster(ctx context.Context, out *world) (kube.Conten
 	if contents, err = control.ReadEndpoints(ctx, reader, contents); err != nil {
 		return kube.Contents{}, err
 	}
-	config, vpc, err := w.access().open(ctx)
+	access := w.access()
+	access.instance = anyInstance(contents)
+	config, vpc, err := access.open(ctx)
 	if err != nil {
 		return kube.Contents{}, err
 	}
@@ -113,6 +116,16 @@ func (w *worldFlags) lookAtCluster(ctx context.Context, out *world) (kube.Conten
 	}
 	out.engine, out.targets, out.vpc = real, real, vpc
 	return contents, real.Load(ctx)
+}
+
+// anyInstance is the instance of some node, whose VPC is the cluster's.
+func anyInstance(contents kube.Contents) string {
+	for _, n := range contents.Nodes {
+		if id := n.Spec.ProviderID[strings.LastIndex(n.Spec.ProviderID, "/")+1:]; strings.HasPrefix(id, "i-") {
+			return id
+		}
+	}
+	return ""
 }
 
 func (w *worldFlags) reader() (client.Reader, error) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -38,13 +39,15 @@ func TestTheReferencePagesAreOfTheTables(t *testing.T) {
 }
 
 func TestEveryKeyIsFoundByItsOwnName(t *testing.T) {
-	for _, k := range table {
-		name := k.Suffix
-		if last := name[len(name)-1]; last == '.' || last == '-' {
-			name += "x"
-		}
-		if found, ok := find(name); !ok || found.Suffix != k.Suffix {
-			t.Errorf("%s is found as %q", name, found.Suffix)
+	for _, keys := range [][]Key{table, serviceTable} {
+		for _, k := range keys {
+			name := k.Suffix
+			if last := name[len(name)-1]; last == '.' || last == '-' {
+				name += "x"
+			}
+			if found, ok := find(keys, name); !ok || found.Suffix != k.Suffix {
+				t.Errorf("%s is found as %q", name, found.Suffix)
+			}
 		}
 	}
 }
@@ -97,6 +100,35 @@ func TestListenPorts(t *testing.T) {
 			t.Errorf("%q: got %v, %v; want %v", value, got, err, want)
 		}
 	}
+}
+
+// FuzzServiceSettings holds the same for Services.
+func FuzzServiceSettings(f *testing.F) {
+	for _, k := range serviceTable {
+		for _, value := range []string{"", "1", "a=b,c", "10.0.0.0/8", "\x00", "on", "arn:a,b", `{"type":"forward","forwardConfig":{"baseServiceWeight":1}}`, "eipalloc-1"} {
+			f.Add(k.Suffix, value)
+		}
+	}
+	f.Fuzz(func(t *testing.T, suffix, value string) {
+		service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "default", Name: "web", Annotations: map[string]string{ServicePrefix + suffix: value},
+		}}
+		service.Spec.Ports = []corev1.ServicePort{{Name: "http", Port: 80}}
+		settings, verdicts := ServiceSettings(service, Defaults{})
+		_, more := settings.TargetGroupAttributes(80)
+		verdicts = append(verdicts, more...)
+		_, more = settings.ListenerAttributes(lb.TCP, 80)
+		verdicts = append(verdicts, more...)
+		_, _, more = settings.Share(lb.TCP, 80)
+		verdicts = append(verdicts, more...)
+		_, _, _, more = settings.HealthCheck(true, 31234)
+		for _, v := range append(verdicts, more...) {
+			if v.Field == "" || v.Problem == "" || v.Fix == "" {
+				t.Errorf("a verdict must name field, problem and fix: %+v", v)
+			}
+		}
+		ServiceShares(service)
+	})
 }
 
 // FuzzSettings holds that whatever stands in an annotation, reading it ends, in settings or in a verdict about it.

@@ -109,6 +109,39 @@ var (
 	}
 )
 
+// What ELBv2 knows of Network Load Balancers (as above).
+var (
+	knownNetworkAttributes = map[string]values{
+		protection:                               truth,
+		"load_balancing.cross_zone.enabled":      truth,
+		"access_logs.s3.enabled":                 truth,
+		"access_logs.s3.bucket":                  free,
+		"access_logs.s3.prefix":                  free,
+		"dns_record.client_routing_policy":       words("availability_zone_affinity", "partial_availability_zone_affinity", "any_availability_zone"),
+		"ipv6.deny_all_igw_traffic":              truth,
+		"zonal_shift.config.enabled":             truth,
+		"secondary_ips.auto_assigned.per_subnet": whole(0, 7),
+	}
+	knownNetworkListenerAttributes = map[string]values{
+		"tcp.idle_timeout.seconds": whole(60, 6000),
+	}
+	knownNetworkGroupAttributes = map[string]values{
+		"deregistration_delay.timeout_seconds":                                           whole(0, 3600),
+		"deregistration_delay.connection_termination.enabled":                            truth,
+		"stickiness.enabled":                                                             truth,
+		"stickiness.type":                                                                words("source_ip"),
+		"load_balancing.cross_zone.enabled":                                              words("true", "false", "use_load_balancer_configuration"),
+		"preserve_client_ip.enabled":                                                     truth,
+		"proxy_protocol_v2.enabled":                                                      truth,
+		"target_health_state.unhealthy.connection_termination.enabled":                   truth,
+		"target_health_state.unhealthy.draining_interval_seconds":                        whole(0, 360000),
+		"target_group_health.dns_failover.minimum_healthy_targets.count":                 whole(1, 1<<30, "off"),
+		"target_group_health.dns_failover.minimum_healthy_targets.percentage":            whole(1, 100, "off"),
+		"target_group_health.unhealthy_state_routing.minimum_healthy_targets.count":      whole(1, 1<<30, "off"),
+		"target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": whole(1, 100, "off"),
+	}
+)
+
 // attributes reads an annotation of attributes.
 func (r *reader) attributes(k Key, known map[string]values) Given[[]lb.Attribute] {
 	_, at, ok := r.text(k)

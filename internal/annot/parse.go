@@ -62,6 +62,16 @@ func parseMap(value string) ([]lb.Tag, error) {
 	return sortTags(pairs), nil
 }
 
+// withoutLastComma drops a comma that ends a list of pairs, unless a backslash makes it part of the value.
+func withoutLastComma(value string) string {
+	head, found := strings.CutSuffix(strings.TrimRight(value, " "), ",")
+	backslashes := len(head) - len(strings.TrimRight(head, `\`))
+	if !found || backslashes%2 == 1 {
+		return value
+	}
+	return head
+}
+
 func sortTags(pairs map[string]string) []lb.Tag {
 	out := make([]lb.Tag, 0, len(pairs))
 	for k, v := range pairs {

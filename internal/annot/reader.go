@@ -37,7 +37,7 @@ func annotationField(annotation string) string { return "metadata.annotations[" 
 // text returns a value as written, and where.
 func (r *reader) text(k Key) (string, Origin, bool) {
 	for _, l := range r.layers {
-		if l.object.Kind == "Service" && !k.Service {
+		if l.object.Kind == "Service" && !k.onService() {
 			continue
 		}
 		if value, ok := l.annotations[k.Annotation()]; ok {
@@ -59,7 +59,10 @@ func (r *reader) enum(k Key) (string, bool) {
 	}
 	if !slices.Contains(k.Values, value) {
 		list := strings.Join(k.Values, ", ")
-		fix := "Use one of them, or remove the annotation for " + k.Default
+		fix := "Use one of them, or remove the annotation"
+		if k.Default != "" {
+			fix += " for " + k.Default
+		}
 		if near, found := nearest(value, k.Values); found {
 			fix = "Did you mean " + near + "?"
 		}
@@ -117,6 +120,9 @@ func (r *reader) pairs(k Key) []lb.Tag {
 	if !ok {
 		return nil
 	}
+	if k.Prefix == ServicePrefix {
+		value = withoutLastComma(value)
+	}
 	out, err := parseMap(value)
 	if err != nil {
 		r.refuse(at, "cannot be read: "+err.Error(), `Write it as key1=value1,key2=value2; \, is a comma within a value`)
@@ -126,23 +132,23 @@ func (r *reader) pairs(k Key) []lb.Tag {
 
 // unserved reports the annotations under our prefix that have no effect: unknown ones, those that this version does
 // not serve, and on a Service those that only count on an Ingress.
-func (r *reader) unserved(onService bool) {
+func (r *reader) unserved(f family) {
 	l := r.layers[0]
 	for _, annotation := range slices.Sorted(maps.Keys(l.annotations)) {
-		suffix, ours := strings.CutPrefix(annotation, Prefix)
-		if !ours {
+		suffix, under := strings.CutPrefix(annotation, f.prefix)
+		if !under || !f.has(suffix) {
 			continue
 		}
 		at := Origin{l.object, annotationField(annotation), l.annotations[annotation]}
-		k, known := find(suffix)
+		k, known := find(f.keys, suffix)
 		switch {
 		case !known:
 			fix := "Remove it; docs/annotations.md lists those that there are"
-			if near, found := nearest(suffix, suffixes()); found {
-				fix = "Did you mean " + Prefix + near + "?"
+			if near, found := nearest(suffix, suffixes(f.keys)); found {
+				fix = "Did you mean " + f.prefix + near + "?"
 			}
 			r.problems = append(r.problems, at.Verdict(lb.Warning, lb.UnknownAnnotation, "is no annotation that exists", fix))
-		case onService && !k.Service:
+		case l.object.Kind == "Service" && !k.onService():
 			r.problems = append(r.problems, at.Verdict(lb.Warning, lb.UnknownAnnotation, "has no effect on a Service", "Move it to the Ingress"))
 		case k.Support == Stops && at.Value != harmless[k.Suffix]:
 			r.problems = append(r.problems, at.Verdict(lb.Refused, lb.UnsupportedAnnotation,

@@ -15,8 +15,10 @@ import (
 
 // Defaults are what holds where nobody says anything; the program's flags set them.
 type Defaults struct {
-	TargetType lb.TargetType
-	Tags       []lb.Tag // on everything; they win over the users' own
+	TargetType   lb.TargetType
+	Tags         []lb.Tag // on everything; they win over the users' own
+	ExternalTags []string // keys that others manage: no Service may set them
+	UsersTagsWin bool     // on Services: over Tags
 }
 
 // Ingress are the settings of one Ingress about the load balancer and the listeners that it shares with its group. What
@@ -85,7 +87,7 @@ func (o Origin) Verdict(severity lb.Severity, reason lb.Reason, problem, fix str
 // that the settings must not be used.
 func IngressSettings(ingress *networkingv1.Ingress, params *elbv2api.IngressClassParams, defaults Defaults) (Ingress, []lb.Verdict) {
 	r := newReader(ingressObject(ingress), ingress.Annotations)
-	r.unserved(false)
+	r.unserved(balancerFamily)
 	r.unservedParams(params)
 	if params == nil {
 		params = &elbv2api.IngressClassParams{}
@@ -108,7 +110,7 @@ func IngressSettings(ingress *networkingv1.Ingress, params *elbv2api.IngressClas
 	if class.LoadBalancerName != "" {
 		s.LoadBalancerName = byClass(params, "loadBalancerName", class.LoadBalancerName, class.LoadBalancerName)
 	} else {
-		s.LoadBalancerName = r.loadBalancerName()
+		s.LoadBalancerName = r.loadBalancerName(loadBalancerName)
 	}
 	if class.Scheme != nil {
 		s.Scheme = byClass(params, "scheme", string(*class.Scheme), lb.Scheme(*class.Scheme))
@@ -142,7 +144,7 @@ func enumGiven[T ~string](r *reader, k Key) Given[T] {
 func TargetGroupSettings(ingress *networkingv1.Ingress, service *corev1.Service, params *elbv2api.IngressClassParams, defaults Defaults) (TargetGroup, []lb.Verdict) {
 	own := lb.Object{Kind: "Service", Namespace: service.Namespace, Name: service.Name}
 	onService := newReader(own, service.Annotations)
-	onService.unserved(true)
+	onService.unserved(balancerFamily)
 	r := newReader(own, service.Annotations)
 	r.layers = append(r.layers, layer{ingressObject(ingress), ingress.Annotations})
 
@@ -174,8 +176,8 @@ func TargetGroupSettings(ingress *networkingv1.Ingress, service *corev1.Service,
 	return s, append(onService.problems, r.problems...)
 }
 
-func (r *reader) loadBalancerName() Given[string] {
-	value, at, ok := r.text(loadBalancerName)
+func (r *reader) loadBalancerName(k Key) Given[string] {
+	value, at, ok := r.text(k)
 	if !ok {
 		return Given[string]{}
 	}
@@ -193,7 +195,12 @@ func (r *reader) subnets(params *elbv2api.IngressClassParams) Given[lb.SubnetSel
 		selection := classSubnets(params)
 		return byClass(params, "subnets", selection.String(), selection)
 	}
-	value, at, ok := r.text(subnets)
+	return r.selection(subnets)
+}
+
+// selection is one of subnets by id or name.
+func (r *reader) selection(k Key) Given[lb.SubnetSelection] {
+	value, at, ok := r.text(k)
 	if !ok {
 		return Given[lb.SubnetSelection]{}
 	}
@@ -218,12 +225,19 @@ func classSubnets(params *elbv2api.IngressClassParams) lb.SubnetSelection {
 }
 
 func (r *reader) prefixLists(params *elbv2api.IngressClassParams) Given[[]string] {
-	given := r.list(prefixLists, "pl-")
+	given := r.sortedList(prefixLists, "pl-")
 	if list := params.Spec.PrefixListsIDs; len(list) > 0 {
 		given = byClass(params, "prefixListsIDs", strings.Join(list, ","), list)
 	} else if list := params.Spec.PrefixListsIDsLegacy; len(list) > 0 {
 		given = byClass(params, "PrefixListsIDs", strings.Join(list, ","), list)
 	}
+	given.Value = slices.Compact(slices.Sorted(slices.Values(given.Value)))
+	return given
+}
+
+// sortedList is a list whose order means nothing.
+func (r *reader) sortedList(k Key, prefix string) Given[[]string] {
+	given := r.list(k, prefix)
 	given.Value = slices.Compact(slices.Sorted(slices.Values(given.Value)))
 	return given
 }
@@ -270,36 +284,53 @@ func (r *reader) listen() []Listen {
 }
 
 func (r *reader) healthCheck(backend lb.Protocol) lb.HealthCheck {
-	h := lb.HealthCheck{Protocol: backend, Path: "/", Matcher: "200"}
+	h := lb.HealthCheck{Protocol: backend, Path: "/"}
 	if value, ok := r.enum(healthCheckProtocol); ok {
 		h.Protocol = lb.Protocol(value)
 	}
 	if value, at, ok := r.text(healthCheckPath); ok {
-		if !strings.HasPrefix(value, "/") || len(value) > 1024 {
-			r.refuse(at, "is not a path to probe", "Begin it with a slash and keep it within 1024 characters")
-		}
-		h.Path = value
+		h.Path = r.probePath(value, at)
 	}
 	h.Interval = time.Duration(r.number(healthCheckInterval, 15, 5, 300)) * time.Second
 	h.Timeout = time.Duration(r.number(healthCheckTimeout, 5, 2, 120)) * time.Second
-	if h.Timeout > h.Interval {
-		_, at, written := r.text(healthCheckTimeout)
-		if !written {
-			_, at, _ = r.text(healthCheckInterval)
-		}
-		r.refuse(at, "makes the timeout ("+h.Timeout.String()+") longer than the interval ("+h.Interval.String()+")",
-			"Set "+healthCheckTimeout.Annotation()+" to at most "+healthCheckInterval.Annotation())
-	}
+	r.checkTimeout(h, healthCheckTimeout, healthCheckInterval)
 	h.HealthyThreshold = r.number(healthyThreshold, 2, 2, 10)
 	h.UnhealthyThreshold = r.number(unhealthyThreshold, 2, 2, 10)
-	if value, at, ok := r.text(successCodes); ok {
-		value = strings.ReplaceAll(value, " ", "")
-		if err := checkMatcher(value); err != nil {
-			r.refuse(at, err.Error(), "Write one status, a list such as 200,202 or a range such as 200-299, within 200 to 499")
-		}
-		h.Matcher = value
-	}
+	h.Matcher = r.successCodes(successCodes, "200")
 	return h
+}
+
+func (r *reader) probePath(value string, at Origin) string {
+	if !strings.HasPrefix(value, "/") || len(value) > 1024 {
+		r.refuse(at, "is not a path to probe", "Begin it with a slash and keep it within 1024 characters")
+	}
+	return value
+}
+
+// checkTimeout refuses a timeout that is longer than the interval.
+func (r *reader) checkTimeout(h lb.HealthCheck, timeout, interval Key) {
+	if h.Timeout <= h.Interval {
+		return
+	}
+	_, at, written := r.text(timeout)
+	if !written {
+		_, at, _ = r.text(interval)
+	}
+	r.refuse(at, "makes the timeout ("+h.Timeout.String()+") longer than the interval ("+h.Interval.String()+")",
+		"Set "+timeout.Annotation()+" to at most "+interval.Annotation())
+}
+
+// successCodes are the statuses of a good probe.
+func (r *reader) successCodes(k Key, def string) string {
+	value, at, ok := r.text(k)
+	if !ok {
+		return def
+	}
+	value = strings.ReplaceAll(value, " ", "")
+	if err := checkMatcher(value); err != nil {
+		r.refuse(at, err.Error(), "Write one status, a list such as 200,202 or a range such as 200-299, within 200 to 499")
+	}
+	return value
 }
 
 func (r *reader) tags() []lb.Tag { return r.pairs(tags) }

@@ -70,6 +70,25 @@ type Key struct {
 	Doc     string
 }
 
+// onService says whether the annotation has an effect on a Service.
+func (k Key) onService() bool { return k.Service || k.Prefix == ServicePrefix }
+
+// family is the annotations under one prefix.
+type family struct {
+	prefix string
+	keys   []Key
+	starts []string // of those that are ours to judge; others belong to other programs. Nil for all
+}
+
+var (
+	balancerFamily = family{prefix: Prefix, keys: table}
+	serviceFamily  = family{prefix: ServicePrefix, keys: serviceTable, starts: []string{"aws-load-balancer-", "load-balancer-source-ranges", "actions."}}
+)
+
+func (f family) has(suffix string) bool {
+	return f.starts == nil || slices.ContainsFunc(f.starts, func(start string) bool { return strings.HasPrefix(suffix, start) })
+}
+
 // Annotation is the whole key.
 func (k Key) Annotation() string { return cmp.Or(k.Prefix, Prefix) + k.Suffix }
 
@@ -175,8 +194,8 @@ var table = []Key{
 }
 
 // find returns the key that an annotation's suffix belongs to.
-func find(suffix string) (Key, bool) {
-	for _, k := range table {
+func find(keys []Key, suffix string) (Key, bool) {
+	for _, k := range keys {
 		open := strings.HasSuffix(k.Suffix, ".") || strings.HasSuffix(k.Suffix, "-")
 		if k.Suffix == suffix || open && strings.HasPrefix(suffix, k.Suffix) {
 			return k, true
@@ -200,6 +219,17 @@ func Reference() string {
 			}
 		}
 	}
+	b.WriteString("\n# Annotations of Services for Network Load Balancers\n\n")
+	b.WriteString("All keys begin with `" + ServicePrefix + "`. Nodes are instance targets, pods ip targets.\n")
+	for _, scope := range []Scope{LoadBalancerScope, ListenerScope, TargetGroupScope} {
+		b.WriteString("\n## Network: " + string(scope) + "\n\n")
+		b.WriteString("| annotation | value | default | served | what it does |\n|---|---|---|---|---|\n")
+		for _, k := range serviceTable {
+			if k.Scope == scope {
+				b.WriteString(k.row())
+			}
+		}
+	}
 	return b.String()
 }
 
@@ -217,6 +247,9 @@ func (k Key) row() string {
 		service = "yes"
 	}
 	cells := []string{"`" + suffix + "`", value, k.Default, k.Class, service, string(k.Support), k.Doc}
+	if k.Prefix == ServicePrefix {
+		cells = slices.Delete(cells, 3, 5) // no class, and all are on Services
+	}
 	for i, c := range cells {
 		cells[i] = strings.ReplaceAll(c, "|", "\\|")
 	}
@@ -224,9 +257,9 @@ func (k Key) row() string {
 }
 
 // suffixes lists what a mistyped annotation may have meant.
-func suffixes() []string {
+func suffixes(keys []Key) []string {
 	var out []string
-	for _, k := range table {
+	for _, k := range keys {
 		out = append(out, k.Suffix)
 	}
 	slices.Sort(out)

@@ -183,6 +183,10 @@ func (b *backends) targetGroup(service *corev1.Service, port, target lb.Port, se
 	if checkPort != (lb.Port{}) && checkPort != target {
 		open = append(open, checkPort)
 	}
+	networking := lb.FromSource(open...)
+	if b.options.OpenAllPorts {
+		networking = []lb.NetworkingRule{{Ports: []lb.NetworkPort{{Protocol: lb.TCP, All: true}}}}
+	}
 	from := []lb.Object{b.self}
 	return backend{
 		ok:     true,
@@ -193,41 +197,47 @@ func (b *backends) targetGroup(service *corev1.Service, port, target lb.Port, se
 		},
 		binding: lb.Binding{
 			TargetGroup: id, Namespace: service.Namespace, Name: name, Service: service.Name, ServicePort: port,
-			TargetType: settings.TargetType, NodeLabels: settings.NodeLabels, Networking: lb.FromSource(open...), From: from,
+			TargetType: settings.TargetType, NodeLabels: settings.NodeLabels, Networking: networking, From: from,
 		},
 	}
 }
 
-// healthCheck resolves the port of the check: a number, or a Service port by name. The second result is the port to
-// open for it, zero for the port of the traffic.
+// healthCheck is the check with its port. The second result is the port to open for it, zero for the port of the traffic.
 func (b *backends) healthCheck(service *corev1.Service, settings annot.TargetGroup) (lb.HealthCheck, lb.Port) {
 	check := settings.HealthCheck
-	at := settings.HealthCheckFrom
-	if settings.HealthCheckPort == "traffic-port" {
-		return check, lb.Port{}
+	port, verdict := probePort(service, settings.TargetType, settings.HealthCheckPort, settings.HealthCheckFrom)
+	if verdict != nil {
+		b.verdicts = append(b.verdicts, *verdict)
 	}
-	if number, err := strconv.ParseInt(settings.HealthCheckPort, 10, 32); err == nil {
+	check.Port = lb.HealthCheckPort(port.Number)
+	return check, port
+}
+
+// probePort resolves the port of a health check: traffic-port, which is zero, a number, or a Service port by name.
+func probePort(service *corev1.Service, kind lb.TargetType, port string, at annot.Origin) (lb.Port, *lb.Verdict) {
+	bad := func(problem, fix string) (lb.Port, *lb.Verdict) {
+		v := at.Verdict(lb.Refused, lb.InvalidAnnotation, problem, fix)
+		return lb.Port{}, &v
+	}
+	if port == "traffic-port" {
+		return lb.Port{}, nil
+	}
+	if number, err := strconv.ParseInt(port, 10, 32); err == nil {
 		if number < 1 || number > 65535 {
-			b.verdicts = append(b.verdicts, at.Verdict(lb.Refused, lb.InvalidAnnotation, "is not within 1 to 65535", "Use traffic-port, a port number, or the name of a Service port"))
-			return check, lb.Port{}
+			return bad("is not within 1 to 65535", "Use traffic-port, a port number, or the name of a Service port")
 		}
-		check.Port = lb.HealthCheckPort(number)
-		return check, lb.Port{Number: int32(number)}
+		return lb.Port{Number: int32(number)}, nil
 	}
-	named := findPort(service, lb.Port{Name: settings.HealthCheckPort})
+	named := findPort(service, lb.Port{Name: port})
 	if named == nil {
-		b.verdicts = append(b.verdicts, at.Verdict(lb.Refused, lb.InvalidAnnotation,
-			fmt.Sprintf("is neither traffic-port, nor a number, nor a port of Service %s/%s", service.Namespace, service.Name), "Name one of its ports: "+kube.PortList(service)))
-		return check, lb.Port{}
+		return bad(fmt.Sprintf("is neither traffic-port, nor a number, nor a port of Service %s/%s", service.Namespace, service.Name),
+			"Name one of its ports: "+kube.PortList(service))
 	}
-	target, ok := targetPort(settings.TargetType, service, named)
+	target, ok := targetPort(kind, service, named)
 	if !ok || target.Name != "" {
-		b.verdicts = append(b.verdicts, at.Verdict(lb.Refused, lb.InvalidAnnotation,
-			fmt.Sprintf("is a port of Service %s/%s that has no single number on all targets", service.Namespace, service.Name), "Use traffic-port or a port number"))
-		return check, lb.Port{}
+		return bad(fmt.Sprintf("is a port of Service %s/%s that has no single number on all targets", service.Namespace, service.Name), "Use traffic-port or a port number")
 	}
-	check.Port = lb.HealthCheckPort(target.Number)
-	return check, target
+	return target, nil
 }
 
 // inherit takes over what is wrong with a Service's annotations, and says on the Ingress which Service it is: the
@@ -257,7 +267,8 @@ func unapplied(service *corev1.Service) bool { return service.UID == "" }
 // by number or name.
 func targetPort(kind lb.TargetType, service *corev1.Service, port *corev1.ServicePort) (lb.Port, bool) {
 	if kind == lb.InstanceTargets {
-		willHave := service.Spec.Type == corev1.ServiceTypeNodePort || service.Spec.Type == corev1.ServiceTypeLoadBalancer
+		allocated := service.Spec.AllocateLoadBalancerNodePorts == nil || *service.Spec.AllocateLoadBalancerNodePorts
+		willHave := service.Spec.Type == corev1.ServiceTypeNodePort || service.Spec.Type == corev1.ServiceTypeLoadBalancer && allocated
 		return lb.Port{Number: port.NodePort}, port.NodePort != 0 || unapplied(service) && willHave
 	}
 	switch {

@@ -147,18 +147,26 @@ const (
 
 // Finalizer is the finalizer that a stack's members carry.
 func Finalizer(id lb.StackID) string {
-	if strings.Contains(string(id), "/") {
+	_, _, own := id.Own()
+	switch {
+	case id.FrontEnd() == lb.ServiceFront:
+		return serviceFinalizer
+	case own:
 		return ownFinalizer
+	default:
+		return groupFinalizerPrefix + id.Name()
 	}
-	return groupFinalizerPrefix + string(id)
 }
 
-// FinalizedStacks are the stacks whose finalizers an Ingress carries.
-func FinalizedStacks(ingress *networkingv1.Ingress) []lb.StackID {
+// FinalizedStacks are the stacks whose finalizers an Ingress or a Service carries.
+func FinalizedStacks(object metav1.Object) []lb.StackID {
 	var ids []lb.StackID
-	for _, f := range ingress.Finalizers {
+	for _, f := range object.GetFinalizers() {
+		name := object.GetNamespace() + "/" + object.GetName()
 		if f == ownFinalizer {
-			ids = append(ids, ownStack(ingress))
+			ids = append(ids, lb.NewStackID(lb.IngressFront, name))
+		} else if f == serviceFinalizer {
+			ids = append(ids, lb.NewStackID(lb.ServiceFront, name))
 		} else if group, ok := strings.CutPrefix(f, groupFinalizerPrefix); ok {
 			ids = append(ids, lb.NewStackID(lb.IngressFront, group))
 		}
@@ -182,4 +190,9 @@ func stacksOf(objects *kube.Objects, options Options, ingress *networkingv1.Ingr
 func ipv6(cidr string) bool {
 	prefix, err := netip.ParsePrefix(cidr)
 	return err == nil && prefix.Addr().Is6()
+}
+
+// Ours says whether an Ingress is of a class that is served, whatever else there is to say about it.
+func Ours(objects *kube.Objects, options Options, ingress *networkingv1.Ingress) bool {
+	return classOwner(objects, options, ingress).ours
 }

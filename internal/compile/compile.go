@@ -11,9 +11,10 @@ package compile
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/sluicehq/sluice/internal/kube"
 	"github.com/sluicehq/sluice/internal/lb"
@@ -35,7 +36,9 @@ type Options struct {
 	// the source that targets are opened from; NoBackendSecurityGroup leaves it to each load balancer's managed one.
 	BackendSecurityGroup   string
 	NoBackendSecurityGroup bool
-	ManageBackendRules     bool // where no Ingress with security groups of its own says whether it has the backend one too
+	ManageBackendRules     bool // where nobody with security groups of their own says whether they have the backend one too
+	OpenAllPorts           bool // targets let load balancers in at all ports, not just those that they use
+	Service                ServiceOptions
 	Features               lb.Features
 }
 
@@ -49,7 +52,7 @@ type Compiled struct {
 	Verdicts []lb.Verdict // sorted
 }
 
-// Compile compiles everything that Ingresses want, sorted by stack. Verdicts about Ingresses that belong to no stack
+// Compile compiles everything that Ingresses and Services want, sorted by stack. Verdicts about Ingresses that belong to no stack
 // (their class cannot be told) come under the stack that they would have, held.
 func Compile(objects *kube.Objects, options Options) []Compiled {
 	ids := map[lb.StackID]bool{}
@@ -63,6 +66,11 @@ func Compile(objects *kube.Objects, options Options) []Compiled {
 			ids[o.stack] = true
 		}
 	}
+	for _, service := range objects.Services() {
+		if hasServiceStack(options, service) {
+			ids[serviceStack(service)] = true
+		}
+	}
 	var out []Compiled
 	for _, id := range slices.Sorted(maps.Keys(ids)) {
 		out = append(out, Stack(objects, options, id, nil))
@@ -73,16 +81,40 @@ func Compile(objects *kube.Objects, options Options) []Compiled {
 // Stack compiles one stack. When no object wants it, it has no members and its Stack is empty: to be removed. last are
 // the forms of the compile before, for members that have gone bad since; nil after a restart.
 func Stack(objects *kube.Objects, options Options, id lb.StackID, last Forms) Compiled {
+	if id.FrontEnd() == lb.ServiceFront {
+		return compiledService(objects, options, id)
+	}
 	g := group{id: id, options: options}
-	for _, ingress := range Candidates(objects, id) {
+	for _, ingress := range ingresses(objects, id) {
 		g.enter(objects, ingress, last)
 	}
 	return g.compiled()
 }
 
-// Candidates are the Ingresses that may be in a stack: the one that it is named after, or for a group any.
-func Candidates(objects *kube.Objects, id lb.StackID) []*networkingv1.Ingress {
-	namespace, name, own := strings.Cut(string(id), "/")
+// Object is an object that may be a member of a stack.
+type Object interface {
+	metav1.Object
+	runtime.Object
+}
+
+// Candidates are the objects that may be in a stack: the one that it is named after, or for a group any Ingress.
+func Candidates(objects *kube.Objects, id lb.StackID) []Object {
+	var out []Object
+	if id.FrontEnd() == lb.ServiceFront {
+		namespace, name, _ := id.Own()
+		if service := objects.Service(namespace, name); service != nil {
+			out = append(out, service)
+		}
+		return out
+	}
+	for _, i := range ingresses(objects, id) {
+		out = append(out, i)
+	}
+	return out
+}
+
+func ingresses(objects *kube.Objects, id lb.StackID) []*networkingv1.Ingress {
+	namespace, name, own := id.Own()
 	if !own {
 		return objects.Ingresses()
 	}
@@ -92,8 +124,8 @@ func Candidates(objects *kube.Objects, id lb.StackID) []*networkingv1.Ingress {
 	return nil
 }
 
-// StacksUsing lists the stacks that an object takes part in: those of an Ingress, for a Service those of the Ingresses
-// that name it, for a class, its parameters or a namespace those of the Ingresses in it. Sorted.
+// StacksUsing lists the stacks that an object takes part in: those of an Ingress, for a Service its own and those of the
+// Ingresses and Services that name it, for a class, its parameters or a namespace those of the Ingresses in it. Sorted.
 func StacksUsing(objects *kube.Objects, options Options, object lb.Object) []lb.StackID {
 	ids := map[lb.StackID]bool{}
 	add := func(i *networkingv1.Ingress) {
@@ -106,10 +138,15 @@ func StacksUsing(objects *kube.Objects, options Options, object lb.Object) []lb.
 		if i := objects.Ingress(object.Namespace, object.Name); i != nil {
 			add(i)
 		}
-		ids[lb.StackID(object.Namespace+"/"+object.Name)] = true
+		ids[lb.NewStackID(lb.IngressFront, object.Namespace+"/"+object.Name)] = true
 	case "Service":
 		for _, i := range objects.IngressesUsing(object.Namespace, object.Name) {
 			add(i)
+		}
+		for _, s := range objects.ServicesUsing(object.Namespace, object.Name) {
+			if hasServiceStack(options, s) {
+				ids[serviceStack(s)] = true
+			}
 		}
 	case "Namespace":
 		for _, i := range objects.Ingresses() {

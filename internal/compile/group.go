@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
 
@@ -78,7 +77,10 @@ func (m *member) fallBack() {
 func (m *member) kept() bool { return m.bound && !m.known }
 
 // own says whether the stack is that of one Ingress.
-func (g *group) own() bool { return strings.Contains(string(g.id), "/") }
+func (g *group) own() bool {
+	_, _, own := g.id.Own()
+	return own
+}
 
 // compiled is the stack that all members together want. A member that has never been served and is refused does not
 // count; of one that may have been served, and of which no form is known, the cloud's is kept.
@@ -175,6 +177,7 @@ func (g *group) stack(s shared) lb.Stack {
 	stack.LoadBalancers = []lb.LoadBalancer{{
 		ID:             lb.LoadBalancerID,
 		Name:           s.name.Or(lb.LoadBalancerName(g.options.Cluster, g.id, scheme)),
+		Named:          s.name.Set(),
 		Type:           lb.Application,
 		Scheme:         scheme,
 		IPAddressType:  s.family.Or(lb.IPv4),

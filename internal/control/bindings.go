@@ -159,6 +159,54 @@ func document(value any) string {
 type site struct {
 	vpc           string
 	securityGroup string // the source that load balancers reach targets from; empty leaves networking out
+	unsecured     bool   // the load balancer has no security groups, so that targets are opened to addresses
+	around        lb.Surroundings
+}
+
+// siteOf is where a stack's bindings are.
+func siteOf(vpc string, stack lb.Stack, observed lb.Observed) site {
+	return site{vpc: vpc, securityGroup: observed.Source(stack.Source), unsecured: observed.Unsecured, around: observed.Surroundings}
+}
+
+// networking is what a binding's targets let in. known is false where that cannot be told yet.
+func (s site) networking(want lb.Binding, family lb.IPAddressType) (n *elbv2api.TargetGroupBindingNetworking, known bool) {
+	rules := want.Networking
+	if s.unsecured {
+		rules = want.Unsecured
+	}
+	if len(rules) == 0 {
+		return nil, true
+	}
+	if s.unsecured && !s.around.Known || !s.unsecured && s.securityGroup == "" {
+		return nil, false
+	}
+	n = &elbv2api.TargetGroupBindingNetworking{}
+	for _, r := range rules {
+		n.Ingress = append(n.Ingress, elbv2api.NetworkingIngressRule{From: s.peers(r.From, family), Ports: portsOf(r)})
+	}
+	return n, true
+}
+
+// peers are who is let in by a rule, of addresses those of the target group's family.
+func (s site) peers(from lb.Peers, family lb.IPAddressType) []elbv2api.NetworkingPeer {
+	cidrs := from.CIDRs
+	switch {
+	case from.Reachable:
+		cidrs = ofFamily(s.around.Clients, family)
+	case from.Subnets:
+		cidrs = ofFamily(s.around.Subnets, family)
+	case len(cidrs) == 0:
+		return []elbv2api.NetworkingPeer{{SecurityGroup: &elbv2api.SecurityGroup{GroupID: s.securityGroup}}}
+	}
+	var out []elbv2api.NetworkingPeer
+	for _, cidr := range cidrs {
+		out = append(out, elbv2api.NetworkingPeer{IPBlock: &elbv2api.IPBlock{CIDR: cidr}})
+	}
+	return out
+}
+
+func ofFamily(cidrs []string, family lb.IPAddressType) []string {
+	return slices.DeleteFunc(slices.Clone(cidrs), func(cidr string) bool { return strings.Contains(cidr, ":") != (family == lb.IPv6) })
 }
 
 // wantedBindings lowers a stack's bindings. One whose target group is not known (it could not be made) stays as it is.
@@ -172,11 +220,11 @@ func wantedBindings(stack lb.Stack, groups map[lb.ResourceID]lb.TargetGroupRef, 
 			}
 			continue
 		}
-		object := lowerBinding(stack, want, string(arn), at)
+		object, known := lowerBinding(stack, want, string(arn), at)
 		if was := bindingTo(have, want.Namespace, string(arn)); was != nil {
 			object.Name = was.Name // whoever made it named it
-			if at.securityGroup == "" && len(want.Networking) > 0 {
-				object.Spec.Networking = was.Spec.Networking // unknown, so as it is
+			if !known {
+				object.Spec.Networking = was.Spec.Networking // as it is
 			}
 		}
 		wanted = append(wanted, binding{object: object, from: want.From})
@@ -217,10 +265,11 @@ func bindingTo(list []*elbv2api.TargetGroupBinding, namespace, arn string) *elbv
 	return nil
 }
 
-// lowerBinding writes a binding as the AWS Load Balancer Controller would.
-func lowerBinding(stack lb.Stack, want lb.Binding, arn string, at site) *elbv2api.TargetGroupBinding {
+// lowerBinding writes a binding as the AWS Load Balancer Controller would. networking is false where it cannot be told
+// yet what its targets let in.
+func lowerBinding(stack lb.Stack, want lb.Binding, arn string, at site) (object *elbv2api.TargetGroupBinding, networking bool) {
 	kind := elbv2api.TargetType(want.TargetType)
-	object := &elbv2api.TargetGroupBinding{
+	object = &elbv2api.TargetGroupBinding{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: want.Namespace, Name: want.Name, Labels: stackLabels(stack.ID), Finalizers: []string{bindingFinalizer},
 		},
@@ -229,12 +278,16 @@ func lowerBinding(stack lb.Stack, want lb.Binding, arn string, at site) *elbv2ap
 			TargetType:     &kind,
 			ServiceRef:     elbv2api.ServiceReference{Name: want.Service, Port: portValue(want.ServicePort)},
 			VpcID:          at.vpc,
+
+			MultiClusterTargetGroup: want.MultiCluster,
 		},
 	}
+	family := lb.IPv4
 	for _, g := range stack.TargetGroups {
 		if g.ID == want.TargetGroup {
-			protocol, family := elbv2api.TargetGroupProtocol(g.Protocol), elbv2api.TargetGroupIPAddressType(g.IPAddressType)
-			object.Spec.TargetGroupProtocol, object.Spec.IPAddressType = &protocol, &family
+			protocol, of := elbv2api.TargetGroupProtocol(g.Protocol), elbv2api.TargetGroupIPAddressType(g.IPAddressType)
+			family = g.IPAddressType
+			object.Spec.TargetGroupProtocol, object.Spec.IPAddressType = &protocol, &of
 		}
 	}
 	if len(want.NodeLabels) > 0 {
@@ -243,16 +296,8 @@ func lowerBinding(stack lb.Stack, want lb.Binding, arn string, at site) *elbv2ap
 			object.Spec.NodeSelector.MatchLabels[l.Key] = l.Value
 		}
 	}
-	if at.securityGroup != "" && len(want.Networking) > 0 {
-		object.Spec.Networking = &elbv2api.TargetGroupBindingNetworking{}
-		source := elbv2api.NetworkingPeer{SecurityGroup: &elbv2api.SecurityGroup{GroupID: at.securityGroup}}
-		for _, r := range want.Networking {
-			object.Spec.Networking.Ingress = append(object.Spec.Networking.Ingress, elbv2api.NetworkingIngressRule{
-				From: []elbv2api.NetworkingPeer{source}, Ports: portsOf(r),
-			})
-		}
-	}
-	return object
+	object.Spec.Networking, networking = at.networking(want, family)
+	return object, networking
 }
 
 func portsOf(r lb.NetworkingRule) []elbv2api.NetworkingPort {
@@ -307,7 +352,7 @@ func (p bindingPerformer) Perform(ctx context.Context, step plan.Step) error {
 	}
 	err := p.client.Create(ctx, want.object.DeepCopy())
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-		return &plan.LaterError{After: goneAgain, Why: "the namespace is being removed, and the Ingress with it"}
+		return &plan.LaterError{After: goneAgain, Why: "the namespace is being removed, and what the binding is for with it"}
 	}
 	if !apierrors.IsAlreadyExists(err) {
 		return err
@@ -320,7 +365,7 @@ func (p bindingPerformer) Perform(ctx context.Context, step plan.Step) error {
 	if stack, _ := stackOfBinding(&there); stack != wantStack {
 		return &plan.BlockedError{Err: err, Verdict: lb.Verdict{
 			Severity: lb.Refused, Reason: lb.CloudRefused, Field: "TargetGroupBinding " + there.Namespace + "/" + there.Name,
-			Problem: "exists and was not made for this Ingress", Fix: "Remove it or rename it",
+			Problem: "exists and was not made for this load balancer", Fix: "Remove it or rename it",
 		}}
 	}
 	if !there.DeletionTimestamp.IsZero() {

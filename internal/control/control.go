@@ -45,6 +45,8 @@ type Options struct {
 
 	Networking engine.Networking
 
+	Names *Names // the loop over DNS names, or nil where there is none
+
 	VPCID          string // written into TargetGroupBindings
 	Namespace      string // the only namespace watched; empty for all
 	StackWorkers   int
@@ -89,8 +91,10 @@ type Controller struct {
 
 	synced  chan struct{} // closed when all kinds are followed and the caches are filled
 	leading atomic.Bool
-	usable  atomic.Bool // stacks can be planned: what users do now is worked
-	loaded  atomic.Bool // the engine knows what is in the cloud, so everything else is worked too
+	usable  atomic.Bool   // stacks can be planned: what users do now is worked
+	loaded  atomic.Bool   // the engine knows what is in the cloud, so everything else is worked too
+	known   chan struct{} // closed then
+	names   *Names
 }
 
 // New adds the loop to a manager, which runs it once the caches are filled and it is the leader.
@@ -119,7 +123,9 @@ func newController(kube client.Client, live client.Reader, o Options) *Controlle
 		bound:     newMemory[types.NamespacedName, bound](),
 		network:   newNetwork(),
 		synced:    make(chan struct{}),
+		known:     make(chan struct{}),
 	}
+	c.use(o.Names)
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}

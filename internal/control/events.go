@@ -29,6 +29,7 @@ const (
 	failedAddFinalizer    = "FailedAddFinalizer"
 	failedRemoveFinalizer = "FailedRemoveFinalizer"
 	failedStatus          = "FailedUpdateStatus"
+	failedCleanupStatus   = "FailedCleanupStatus"
 	failedReconcile       = "FailedReconcile"
 	failedCleanup         = "FailedCleanup"
 	failedNetwork         = "FailedNetworkReconcile"
@@ -138,13 +139,19 @@ func objectOf(objects *kube.Objects, about []client.Object, o lb.Object) client.
 	return nil
 }
 
+// nameOf names an object.
+func nameOf(o client.Object) lb.Object {
+	return lb.Object{Kind: kindOf(o), Namespace: o.GetNamespace(), Name: o.GetName()}
+}
+
 // kindOf is a type's name, which is its kind for all that we handle.
 func kindOf(object client.Object) string {
 	name := fmt.Sprintf("%T", object)
 	return name[strings.LastIndexByte(name, '.')+1:]
 }
 
-// record writes an event.
+// record writes an event. It does not use client-go's recorder, which folds events of one reason about one object into
+// the first one's text: two verdicts of a kind would be one, and a new text would be lost.
 func (c *Controller) record(ctx context.Context, regarding client.Object, kind, reason, note string) bool {
 	return recorder{c.client, c.log}.record(ctx, regarding, kind, reason, note)
 }
@@ -155,10 +162,8 @@ type recorder struct {
 	log    *slog.Logger
 }
 
-// record writes an event. It does not use client-go's recorder, which folds events of one reason about one object into
-// the first one's text: two verdicts of a kind would be one, and a new text would be lost.
-func (r recorder) record(ctx context.Context, regarding client.Object, kind, reason, note string) bool {
-	gvk, err := apiutil.GVKForObject(regarding, r.client.Scheme())
+func (c recorder) record(ctx context.Context, regarding client.Object, kind, reason, note string) bool {
+	gvk, err := apiutil.GVKForObject(regarding, c.client.Scheme())
 	if err != nil {
 		panic("control: an event about what is in no scheme: " + err.Error())
 	}
@@ -176,10 +181,10 @@ func (r recorder) record(ctx context.Context, regarding client.Object, kind, rea
 		EventTime: metav1.NewMicroTime(now), Type: kind, Reason: reason, Action: "Reconcile", Note: cut(note, noteLimit),
 		ReportingController: "ingress.k8s.aws/sluice", ReportingInstance: instance(),
 	}
-	if err := r.client.Create(ctx, event); err != nil {
+	if err := c.client.Create(ctx, event); err != nil {
 		// A namespace that is being removed takes no events, and nobody would read them.
 		if ctx.Err() == nil && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-			r.log.Warn("cannot record an event", "object", client.ObjectKeyFromObject(regarding), "reason", reason, "note", note, "error", err)
+			c.log.Warn("cannot record an event", "object", client.ObjectKeyFromObject(regarding), "reason", reason, "note", note, "error", err)
 		}
 		return false
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -22,24 +23,27 @@ const attempts = 5
 
 // addFinalizer puts a stack's finalizer on a member.
 func (c *Controller) addFinalizer(ctx context.Context, member lb.Object, finalizer string) error {
-	ingress, err := c.ingress(ctx, member)
-	if err != nil || ingress == nil {
+	object, err := c.member(ctx, member)
+	if err != nil || object == nil {
 		return err
 	}
-	return setFinalizer(ctx, c.client, c.live, ingress, finalizer, true)
+	return setFinalizer(ctx, c.client, c.live, object, finalizer, true)
 }
 
-// ingress reads an Ingress from the cache, which may have newer metadata and status than a picture; nil when it is gone.
-func (c *Controller) ingress(ctx context.Context, o lb.Object) (*networkingv1.Ingress, error) {
-	var ingress networkingv1.Ingress
-	err := c.client.Get(ctx, types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, &ingress, client.UnsafeDisableDeepCopy)
+// member reads a member from the cache, which may have newer metadata and status than a picture; nil when it is gone.
+func (c *Controller) member(ctx context.Context, o lb.Object) (client.Object, error) {
+	var object client.Object = &networkingv1.Ingress{}
+	if o.Kind == serviceKind {
+		object = &corev1.Service{}
+	}
+	err := c.client.Get(ctx, types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, object, client.UnsafeDisableDeepCopy)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s from the cache: %w", o, err)
 	}
-	return &ingress, nil
+	return object, nil
 }
 
 // setFinalizer adds a finalizer to an object or takes it away, unless that is so already. cached is the object as the

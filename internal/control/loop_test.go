@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluicehq/sluice/internal/compile"
+	"github.com/sluicehq/sluice/internal/engine"
 	"github.com/sluicehq/sluice/internal/lb"
 	"github.com/sluicehq/sluice/internal/plan"
 )
@@ -37,7 +38,7 @@ func TestAPanicCostsOnePass(t *testing.T) {
 	}
 	var running sync.WaitGroup
 	for range 2 {
-		running.Go(func() { serve(w.ctx, w.Controller, q, work) })
+		running.Go(func() { serve(w.ctx, w.Controller, q, engine.UserChanges, work) })
 	}
 	q.Add("bad")
 	q.Add("good")

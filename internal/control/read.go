@@ -47,7 +47,14 @@ func PlanBindings(objects *kube.Objects, stack lb.Stack, observed lb.Observed, v
 			groups[g.ID] = ref
 		}
 	}
-	at := site{vpc: orUnknown(vpc), securityGroup: orUnknown(observed.Source(stack.Source))}
+	at := siteOf(orUnknown(vpc), stack, observed)
+	at.securityGroup = orUnknown(at.securityGroup)
+	if len(observed.LoadBalancers) == 0 && len(stack.LoadBalancers) > 0 {
+		at.unsecured = len(stack.LoadBalancers[0].SecurityGroups) == 0
+	}
+	if !at.around.Known {
+		at.around = lb.Surroundings{Known: true, Clients: []string{unknownYet}, Subnets: []string{unknownYet}}
+	}
 	steps := bindingSteps(have, wantedBindings(stack, groups, have, at))
 	for i := range steps {
 		for n := range steps[i].Needs {

@@ -14,6 +14,7 @@ import (
 
 	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
 	"github.com/sluicehq/sluice/internal/compile"
+	"github.com/sluicehq/sluice/internal/engine"
 	"github.com/sluicehq/sluice/internal/lb"
 	"github.com/sluicehq/sluice/internal/plan"
 )
@@ -54,6 +55,7 @@ func (c *Controller) Start(ctx context.Context) error {
 	})
 	if ok {
 		c.loaded.Store(true)
+		close(c.known)
 		if err := c.enqueueAll(ctx); err != nil {
 			return err
 		}
@@ -66,10 +68,10 @@ func (c *Controller) Start(ctx context.Context) error {
 // work starts those who work what is enqueued.
 func (c *Controller) work(ctx context.Context, running *sync.WaitGroup) {
 	for range max(1, c.options.StackWorkers) {
-		running.Go(func() { serve(ctx, c, c.stacks, c.workStack) })
+		running.Go(func() { serve(ctx, c, c.stacks, engine.UserChanges, c.workStack) })
 	}
 	for range max(1, c.options.BindingWorkers) {
-		running.Go(func() { serve(ctx, c, c.bindings, c.workBinding) })
+		running.Go(func() { serve(ctx, c, c.bindings, engine.TargetsIn, c.workBinding) })
 	}
 	running.Go(func() { c.gather(ctx) })
 }
@@ -78,7 +80,7 @@ func (c *Controller) work(ctx context.Context, running *sync.WaitGroup) {
 func (c *Controller) load(ctx context.Context, usable func()) (trusted, ok bool) {
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
 		start := time.Now()
-		trusted, err := c.options.Mirror.Start(ctx, usable)
+		trusted, err := c.options.Mirror.Start(engine.InLane(ctx, engine.Resync), usable)
 		if err == nil {
 			c.log.Info("know what is in the cloud", "stacks", len(c.options.Engine.Stacks()), "fromCheckpoint", trusted, "took", time.Since(start).Round(time.Millisecond))
 			return trusted, true
@@ -103,12 +105,12 @@ func (c *Controller) audit(ctx context.Context, soon bool, running *sync.WaitGro
 	}
 	running.Go(func() {
 		if soon {
-			c.compare(ctx, c.options.Mirror.Audit)
+			c.compare(engine.InLane(ctx, engine.Audit), c.options.Mirror.Audit)
 		}
-		every(ctx, c.options.AuditInterval, func() { c.compare(ctx, c.options.Mirror.Audit) })
+		every(ctx, c.options.AuditInterval, func() { c.compare(engine.InLane(ctx, engine.Audit), c.options.Mirror.Audit) })
 	})
 	running.Go(func() {
-		every(ctx, securityGroupsEvery, func() { c.compare(ctx, c.options.Mirror.AuditSecurityGroups) })
+		every(ctx, securityGroupsEvery, func() { c.compare(engine.InLane(ctx, engine.Resync), c.options.Mirror.AuditSecurityGroups) })
 	})
 }
 
@@ -133,11 +135,11 @@ func (c *Controller) compare(ctx context.Context, audit func(context.Context) ([
 	}
 	c.enqueueStacks(false, changed...)
 	if err == nil {
-		c.repairIngress(ctx)
+		c.repairIngress(engine.InLane(ctx, engine.Resync))
 	}
 }
 
-// enqueueAll marks everything: every Ingress, every stack that has something in the cloud or in the cluster, every
+// enqueueAll marks everything: every Ingress and every Service that has a load balancer, every stack that has something in the cloud or in the cluster, every
 // binding.
 func (c *Controller) enqueueAll(ctx context.Context) error {
 	objects, err := c.snapshots.take(ctx)
@@ -145,8 +147,10 @@ func (c *Controller) enqueueAll(ctx context.Context) error {
 		return fmt.Errorf("control: read the caches: %w", err)
 	}
 	for _, i := range objects.Ingresses() {
-		self := lb.Object{Kind: "Ingress", Namespace: i.Namespace, Name: i.Name}
-		c.enqueueStacks(false, compile.StacksUsing(objects.Objects, c.options.Compile, self)...)
+		c.enqueueStacks(false, compile.StacksUsing(objects.Objects, c.options.Compile, nameOf(i))...)
+	}
+	for _, s := range objects.Services() {
+		c.enqueueStacks(false, compile.StacksUsing(objects.Objects, c.options.Compile, nameOf(s))...)
 	}
 	c.enqueueStacks(false, c.options.Engine.Stacks()...)
 	var bindings elbv2api.TargetGroupBindingList
@@ -182,14 +186,18 @@ func priority(urgent bool) *int {
 	return &p
 }
 
-// serve works what the queue hands out until it is shut down.
-func serve[K comparable](ctx context.Context, c *Controller, q priorityqueue.PriorityQueue[K], work func(context.Context, K) outcome) {
+// serve works what the queue hands out until it is shut down. Calls for what users do are in the lane given.
+func serve[K comparable](ctx context.Context, c *Controller, q priorityqueue.PriorityQueue[K], urgent engine.Lane, work func(context.Context, K) outcome) {
 	for {
 		key, p, shutdown := q.GetWithPriority()
 		if shutdown {
 			return
 		}
-		end := c.guarded(ctx, fmt.Sprint(key), func() outcome { return work(ctx, key) })
+		lane := urgent
+		if p <= resyncPriority {
+			lane = engine.Resync
+		}
+		end := c.guarded(ctx, fmt.Sprint(key), func() outcome { return work(engine.InLane(ctx, lane), key) })
 		switch end.status {
 		case plan.Done:
 			q.Forget(key)

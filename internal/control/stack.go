@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluicehq/sluice/internal/annot"
 	"github.com/sluicehq/sluice/internal/compile"
+	"github.com/sluicehq/sluice/internal/engine"
 	"github.com/sluicehq/sluice/internal/kube"
 	"github.com/sluicehq/sluice/internal/lb"
 	"github.com/sluicehq/sluice/internal/plan"
@@ -21,6 +22,8 @@ import (
 const (
 	// goneAgain is when to look again whether bindings are gone; their going is an event, so this is for safety.
 	goneAgain = 5 * time.Second
+	// namesGoneAgain is when to look again whether names that point at a load balancer are gone.
+	namesGoneAgain = time.Second
 	// bindingsAtOnce is how many bindings of a stack are written at a time.
 	bindingsAtOnce = 4
 )
@@ -74,7 +77,7 @@ type pass struct {
 	lacks  bool // the cloud lacks something that a part of the stack needs
 }
 
-func (c *Controller) pass(ctx context.Context, objects *picture, compiled compile.Compiled, leaving []*networkingv1.Ingress) pass {
+func (c *Controller) pass(ctx context.Context, objects *picture, compiled compile.Compiled, leaving []client.Object) pass {
 	p := pass{telling: telling{verdicts: compiled.Verdicts}, end: outcome{status: plan.Done}}
 	finalizer := compile.Finalizer(compiled.ID)
 	for _, member := range compiled.Members {
@@ -94,11 +97,14 @@ func (c *Controller) pass(ctx context.Context, objects *picture, compiled compil
 		return p
 	}
 	if len(compiled.Members) == 0 && len(objects.bindings[compiled.ID]) > 0 {
-		p.end = outcome{status: plan.Later, after: goneAgain} // an Ingress leaves after its bindings
+		p.end = outcome{status: plan.Later, after: goneAgain} // an object leaves after its bindings
 		return p
 	}
-	for _, ingress := range leaving {
-		if err := setFinalizer(ctx, c.client, c.live, ingress, finalizer, false); err != nil {
+	for _, object := range leaving {
+		if err := c.unpublish(ctx, object); err != nil {
+			return p.failed(failedCleanupStatus, "Failed to clear the status", err)
+		}
+		if err := setFinalizer(ctx, c.client, c.live, object, finalizer, false); err != nil {
 			return p.failed(failedRemoveFinalizer, "Failed to remove the finalizer", err)
 		}
 	}
@@ -114,32 +120,43 @@ func (c *Controller) pass(ctx context.Context, objects *picture, compiled compil
 // deploy plans and applies a stack, then its bindings. Bindings go only when the cloud is as it should be: until then
 // their target groups may still be in use.
 func (c *Controller) deploy(ctx context.Context, objects *picture, compiled compile.Compiled, p pass) pass {
+	if compiled.Stack.Empty() && engine.LaneOf(ctx) == engine.UserChanges {
+		ctx = engine.InLane(ctx, engine.Deletes)
+	}
 	steps, verdicts, err := c.options.Engine.Plan(ctx, compiled.Stack)
 	if err != nil {
 		return p.failed(failedModel, "Failed to plan", err)
 	}
 	p.verdicts = lb.SortVerdicts(append(slices.Clone(p.verdicts), verdicts...))
-	p.lacks = len(verdicts) > 0
+	p.lacks = slices.ContainsFunc(verdicts, func(v lb.Verdict) bool { return v.Severity != lb.Warning })
 	if slices.ContainsFunc(verdicts, refused) {
 		p.end = outcome{status: plan.Blocked, after: spread(blockedRetry)}
 		return p
 	}
+	steps, held := c.namesFirst(steps, c.options.Engine.Observe(compiled.ID))
 	if !steps.Empty() {
 		p.result = c.options.Engine.Apply(ctx, steps)
+	}
+	if c.names != nil && !steps.Empty() {
+		c.names.mark(compiled.Members...) // what they point at may have changed
 	}
 	status, _ := p.result.Status()
 	have := objects.bindings[compiled.ID]
 	observed := c.options.Engine.Observe(compiled.ID)
-	at := site{vpc: c.options.VPCID, securityGroup: observed.Source(compiled.Stack.Source)}
+	at := siteOf(c.options.VPCID, compiled.Stack, observed)
 	bindings := bindingSteps(have, wantedBindings(compiled.Stack, observed.TargetGroups, have, at))
-	if status != plan.Done {
+	if status != plan.Done || held {
 		bindings = withoutDeletes(bindings)
 	}
 	if len(bindings) > 0 && ctx.Err() == nil {
 		made := plan.Run(ctx, plan.Plan{Stack: compiled.ID, Steps: bindings}, bindingPerformer{c.client, c.live}, bindingsAtOnce)
 		p.result.Steps = append(p.result.Steps, made.Steps...)
 	}
-	return p.ended()
+	p = p.ended()
+	if held && p.end.status == plan.Done {
+		p.end = outcome{status: plan.Later, after: namesGoneAgain}
+	}
+	return p
 }
 
 // withoutDeletes leaves deletions out. They come last, so no step that stays needs one.
@@ -183,32 +200,32 @@ func (p pass) failed(reason, attempt string, err error) pass {
 	return p
 }
 
-// leavers are the Ingresses that carry a stack's finalizer and are no members (any more).
-func leavers(objects *kube.Objects, compiled compile.Compiled) []*networkingv1.Ingress {
+// leavers are the objects that carry a stack's finalizer and are no members (any more).
+func leavers(objects *kube.Objects, compiled compile.Compiled) []client.Object {
 	finalizer := compile.Finalizer(compiled.ID)
-	var out []*networkingv1.Ingress
-	for _, ingress := range compile.Candidates(objects, compiled.ID) {
-		member := lb.Object{Kind: "Ingress", Namespace: ingress.Namespace, Name: ingress.Name}
-		if slices.Contains(ingress.Finalizers, finalizer) && !slices.Contains(compiled.Members, member) {
-			out = append(out, ingress)
+	var out []client.Object
+	for _, object := range compile.Candidates(objects, compiled.ID) {
+		if slices.Contains(object.GetFinalizers(), finalizer) && !slices.Contains(compiled.Members, nameOf(object)) {
+			out = append(out, object)
 		}
 	}
 	return out
 }
 
-// concerns says whether a stack is ours to work. What nobody here wants or leaves is ours only when no Ingress exists
+// concerns says whether a stack is ours to work. What nobody here wants or leaves is ours only when no object exists
 // that it may be of: one that is another controller's may have a stack of the same name or be in a group of the same
 // name, and so may one in a namespace that is not watched.
-func (c *Controller) concerns(objects *kube.Objects, compiled compile.Compiled, leaving []*networkingv1.Ingress) bool {
+func (c *Controller) concerns(objects *kube.Objects, compiled compile.Compiled, leaving []client.Object) bool {
 	if len(compiled.Members)+len(leaving) > 0 || compiled.Held {
 		return true
 	}
-	namespace, _, own := strings.Cut(string(compiled.ID), "/")
+	namespace, _, own := compiled.ID.Own()
 	if c.options.Namespace != "" && (!own || c.options.Namespace != namespace) {
 		return false
 	}
-	return !slices.ContainsFunc(compile.Candidates(objects, compiled.ID), func(i *networkingv1.Ingress) bool {
-		return own || annot.NamedGroup(i) == compiled.ID || slices.Contains(i.Finalizers, compile.Finalizer(compiled.ID))
+	return !slices.ContainsFunc(compile.Candidates(objects, compiled.ID), func(o compile.Object) bool {
+		i, isIngress := o.(*networkingv1.Ingress)
+		return own || isIngress && annot.NamedGroup(i) == compiled.ID || slices.Contains(o.GetFinalizers(), compile.Finalizer(compiled.ID))
 	})
 }
 
@@ -220,18 +237,15 @@ func doomed(objects *kube.Objects, members []lb.Object) bool {
 	})
 }
 
-// about are the Ingresses that events of a stack are about.
-func about(objects *kube.Objects, compiled compile.Compiled, leaving []*networkingv1.Ingress) []client.Object {
+// about are the objects that events of a stack are about.
+func about(objects *kube.Objects, compiled compile.Compiled, leaving []client.Object) []client.Object {
 	var out []client.Object
 	for _, member := range compiled.Members {
-		if ingress := objects.Ingress(member.Namespace, member.Name); ingress != nil {
-			out = append(out, ingress)
+		if object := objectOf(objects, nil, member); object != nil {
+			out = append(out, object)
 		}
 	}
-	for _, ingress := range leaving {
-		out = append(out, ingress)
-	}
-	return out
+	return append(out, leaving...)
 }
 
 // logPass logs passes that changed something or failed.

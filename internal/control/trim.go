@@ -70,8 +70,8 @@ func trimNode(o any) (any, error) {
 	return &corev1.Node{
 		TypeMeta:   node.TypeMeta,
 		ObjectMeta: trimMeta(node.ObjectMeta),
-		Spec:       corev1.NodeSpec{ProviderID: node.Spec.ProviderID, Taints: node.Spec.Taints},
-		Status:     corev1.NodeStatus{Conditions: node.Status.Conditions},
+		Spec:       corev1.NodeSpec{ProviderID: node.Spec.ProviderID, Taints: node.Spec.Taints, Unschedulable: node.Spec.Unschedulable},
+		Status:     corev1.NodeStatus{Conditions: node.Status.Conditions, Addresses: node.Status.Addresses},
 	}, nil
 }
 

@@ -45,8 +45,12 @@ func (e change[T]) matters(same func(a, b T) bool) bool {
 }
 
 // handle calls on for every event about objects of a kind.
-func handle[T client.Object](ctx context.Context, from cache.Cache, kind T, on func(context.Context, change[T])) error {
-	informer, err := from.GetInformer(ctx, kind, cache.BlockUntilSynced(false)) // all are filled at the same time
+func handle[T client.Object](ctx context.Context, c *Controller, kind T, on func(context.Context, change[T])) error {
+	return handleIn(ctx, c.cache, kind, on)
+}
+
+func handleIn[T client.Object](ctx context.Context, in cache.Cache, kind T, on func(context.Context, change[T])) error {
+	informer, err := in.GetInformer(ctx, kind, cache.BlockUntilSynced(false)) // all are filled at the same time
 	if err != nil {
 		return fmt.Errorf("control: watch %T: %w", kind, err)
 	}
@@ -80,28 +84,28 @@ func handle[T client.Object](ctx context.Context, from cache.Cache, kind T, on f
 // watch has all kinds followed.
 func (c *Controller) watch(ctx context.Context) error {
 	for _, start := range []func() error{
-		func() error { return handle(ctx, c.cache, &networkingv1.Ingress{}, c.onIngress) },
-		func() error { return handle(ctx, c.cache, &corev1.Service{}, c.onService) },
+		func() error { return handle(ctx, c, &networkingv1.Ingress{}, c.onIngress) },
+		func() error { return handle(ctx, c, &corev1.Service{}, c.onService) },
 		func() error {
-			return handle(ctx, c.cache, &networkingv1.IngressClass{}, func(_ context.Context, e change[*networkingv1.IngressClass]) {
+			return handle(ctx, c, &networkingv1.IngressClass{}, func(_ context.Context, e change[*networkingv1.IngressClass]) {
 				c.onStackInput(e.object(), "IngressClass", e.matters(sameClass), e.urgent)
 			})
 		},
 		func() error {
-			return handle(ctx, c.cache, &elbv2api.IngressClassParams{}, func(_ context.Context, e change[*elbv2api.IngressClassParams]) {
+			return handle(ctx, c, &elbv2api.IngressClassParams{}, func(_ context.Context, e change[*elbv2api.IngressClassParams]) {
 				c.onStackInput(e.object(), "IngressClassParams", e.matters(sameParams), e.urgent)
 			})
 		},
 		func() error {
-			return handle(ctx, c.cache, &corev1.Namespace{}, func(_ context.Context, e change[*corev1.Namespace]) {
+			return handle(ctx, c, &corev1.Namespace{}, func(_ context.Context, e change[*corev1.Namespace]) {
 				// Its labels count where a class selects by them, and its end. Resyncs do not: it has no settings.
 				c.onStackInput(e.object(), "Namespace", e.urgent && e.matters(sameNamespace), e.urgent)
 			})
 		},
-		func() error { return handle(ctx, c.cache, &elbv2api.TargetGroupBinding{}, c.onBinding) },
-		func() error { return handle(ctx, c.cache, &discoveryv1.EndpointSlice{}, c.onEndpointSlice) },
-		func() error { return handle(ctx, c.cache, &corev1.Node{}, c.onNode) },
-		func() error { return handle(ctx, c.cache, &corev1.Pod{}, c.onPod) },
+		func() error { return handle(ctx, c, &elbv2api.TargetGroupBinding{}, c.onBinding) },
+		func() error { return handle(ctx, c, &discoveryv1.EndpointSlice{}, c.onEndpointSlice) },
+		func() error { return handle(ctx, c, &corev1.Node{}, c.onNode) },
+		func() error { return handle(ctx, c, &corev1.Pod{}, c.onPod) },
 	} {
 		if err := start(); err != nil {
 			return err
@@ -122,8 +126,13 @@ func (c *Controller) onIngress(_ context.Context, e change[*networkingv1.Ingress
 	}
 }
 
+// onService marks the stacks that a Service is or is in. Its own is enqueued by name where its newest state tells nothing
+// of it any more.
 func (c *Controller) onService(ctx context.Context, e change[*corev1.Service]) {
-	c.onStackInput(e.object(), "Service", e.matters(sameService), e.urgent)
+	c.onStackInput(e.object(), serviceKind, e.matters(sameService), e.urgent)
+	if e.deleted || !e.added && !slices.Equal(e.before.Finalizers, e.after.Finalizers) {
+		c.enqueueStacks(e.urgent, compile.FinalizedStacks(e.before)...)
+	}
 	if !e.urgent {
 		return // bindings have their own resync
 	}
@@ -218,13 +227,18 @@ func ofType(b *elbv2api.TargetGroupBinding, kind elbv2api.TargetType) bool {
 
 // sameIngress ignores labels and status. Of finalizers it counts when one is taken away: ours is put back.
 func sameIngress(a, b *networkingv1.Ingress) bool {
-	lost := slices.ContainsFunc(a.Finalizers, func(f string) bool { return !slices.Contains(b.Finalizers, f) })
-	return !lost && a.UID == b.UID && equality.Semantic.DeepEqual(a.Annotations, b.Annotations) &&
+	return !lost(a, b) && a.UID == b.UID && equality.Semantic.DeepEqual(a.Annotations, b.Annotations) &&
 		a.DeletionTimestamp.IsZero() == b.DeletionTimestamp.IsZero() && equality.Semantic.DeepEqual(a.Spec, b.Spec)
 }
 
+// lost says whether a finalizer was taken away.
+func lost(a, b client.Object) bool {
+	return slices.ContainsFunc(a.GetFinalizers(), func(f string) bool { return !slices.Contains(b.GetFinalizers(), f) })
+}
+
+// sameService is as sameIngress.
 func sameService(a, b *corev1.Service) bool {
-	return a.UID == b.UID && equality.Semantic.DeepEqual(a.Annotations, b.Annotations) &&
+	return !lost(a, b) && a.UID == b.UID && equality.Semantic.DeepEqual(a.Annotations, b.Annotations) &&
 		a.DeletionTimestamp.IsZero() == b.DeletionTimestamp.IsZero() && equality.Semantic.DeepEqual(a.Spec, b.Spec)
 }
 

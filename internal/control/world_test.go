@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,7 +48,7 @@ func newWorld(t *testing.T) *world {
 		}
 	}
 	w := &world{T: t, ctx: t.Context(), aws: localawstest.Start(t)}
-	w.kube = fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&networkingv1.Ingress{}, &elbv2api.TargetGroupBinding{}).Build()
+	w.kube = fake.NewClientBuilder().WithScheme(scheme).WithStatusSubresource(&networkingv1.Ingress{}, &corev1.Service{}, &elbv2api.TargetGroupBinding{}).Build()
 	w.start()
 	w.apply("cluster.yaml", `
 apiVersion: networking.k8s.io/v1
@@ -178,6 +179,11 @@ func (w *world) allStacks() map[lb.StackID]bool {
 			ids[id] = true
 		}
 	}
+	for _, s := range objects.Services() {
+		for _, id := range compile.StacksUsing(objects.Objects, w.options.Compile, nameOf(s)) {
+			ids[id] = true
+		}
+	}
 	for _, id := range w.engine.Stacks() {
 		ids[id] = true
 	}
@@ -194,7 +200,7 @@ func (w *world) allStacks() map[lb.StackID]bool {
 // state tells whether anything changed: every object's version, and AWS's calls.
 func (w *world) state() string {
 	var b strings.Builder
-	for _, list := range []client.ObjectList{&networkingv1.IngressList{}, &elbv2api.TargetGroupBindingList{}, &eventsv1.EventList{}} {
+	for _, list := range []client.ObjectList{&networkingv1.IngressList{}, &corev1.ServiceList{}, &elbv2api.TargetGroupBindingList{}, &eventsv1.EventList{}} {
 		w.check(w.kube.List(w.ctx, list))
 		text, err := yaml.Marshal(list)
 		w.check(err)

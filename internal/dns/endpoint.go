@@ -25,13 +25,19 @@ type Endpoint struct {
 	Managed bool
 	// Held says that a setting of the object cannot be read: what the name has stays as it is.
 	Held bool
+	// Optional says that nobody is told where the type is not served.
+	Optional bool
 
 	also []lb.Object // others whose addresses are among the targets
 }
 
 // Resource is the object as ownership markers name it: ingress/default/web.
 func (e Endpoint) Resource() string {
-	return strings.ToLower(e.From.Kind) + "/" + e.From.Namespace + "/" + e.From.Name
+	kind := strings.ToLower(e.From.Kind)
+	if e.From.Kind == "DNSEndpoint" {
+		kind = "crd"
+	}
+	return kind + "/" + e.From.Namespace + "/" + e.From.Name
 }
 
 // Settings are what an object says about a record beside its targets.

@@ -203,7 +203,7 @@ func (p *planner) shape() map[string]*row {
 			switch {
 			case slices.Contains(p.Types, w.Type):
 				r.wants = append(r.wants, w)
-			case len(s.wants) == 1:
+			case len(s.wants) == 1 && !e.Optional:
 				p.refuse(e, lb.RecordRefused, string(w.Type), "records of this type are not served", "Add the type with --managed-record-types")
 			}
 		}

@@ -82,6 +82,9 @@ func shape(e Endpoint, zone Zone, o Options, balancers Balancers) shaped {
 // standing are the targets that are load balancers of ours which serve; where there are none, it says what is waited for.
 func standing(targets []string, balancers Balancers) (active []string, missing shaped) {
 	missing.waiting = "it has no load balancer"
+	if len(targets) == 0 {
+		return nil, shaped{waiting: "it has no load balancer yet", coming: true}
+	}
 	for _, t := range targets {
 		b, known := balancers[Name(strings.ToLower(strings.TrimSuffix(t, ".")))]
 		switch {
@@ -148,6 +151,13 @@ func plain(e Endpoint, record Record, zone Zone) shaped {
 			fmt.Sprintf("%s is the zone itself, and a zone cannot be a CNAME", zone.Name), "Use a name below it, or a target that can be an alias")}
 	case record.Type == CNAME && len(record.Values) > 1:
 		record.Values = []string{front(record.Values)}
+	case record.Type == TXT:
+		record.Values = slices.Clone(record.Values)
+		for i, v := range record.Values {
+			if !strings.HasPrefix(v, `"`) {
+				record.Values[i] = quote(v)
+			}
+		}
 	}
 	for _, v := range record.Values {
 		a, err := netip.ParseAddr(v)

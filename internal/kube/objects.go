@@ -50,6 +50,8 @@ type Objects struct {
 	params         map[string]*elbv2api.IngressClassParams
 	bindings       []*elbv2api.TargetGroupBinding
 	users          map[key][]*networkingv1.Ingress // Ingresses by the Services that they name
+	serviceList    []*corev1.Service
+	serviceUsers   map[key][]*corev1.Service // Services by themselves and by the Services that they name
 	defaultClasses []string
 	fleet          fleetIndex
 }
@@ -70,12 +72,20 @@ func New(c Contents) *Objects {
 		bindings:     sorted(c.TargetGroupBindings),
 		users:        map[key][]*networkingv1.Ingress{},
 		fleet:        indexFleet(c),
+		serviceUsers: map[key][]*corev1.Service{},
 	}
 	for _, n := range c.Namespaces {
 		o.namespaces[n.Name] = n
 	}
 	for _, s := range c.Services {
 		o.services[keyOf(s)] = s
+	}
+	o.serviceList = sorted(slices.Collect(maps.Values(o.services)))
+	for _, s := range o.serviceList {
+		for _, name := range append(annot.ServiceShares(s), s.Name) {
+			k := key{s.Namespace, name}
+			o.serviceUsers[k] = append(o.serviceUsers[k], s)
+		}
 	}
 	for _, p := range c.Pods {
 		o.pods[keyOf(p)] = p
@@ -127,6 +137,14 @@ func (o *Objects) Namespace(name string) *corev1.Namespace { return o.namespaces
 // Service returns one Service, or nil.
 func (o *Objects) Service(namespace, name string) *corev1.Service {
 	return o.services[key{namespace, name}]
+}
+
+// Services are all Services by namespace and name.
+func (o *Objects) Services() []*corev1.Service { return o.serviceList }
+
+// ServicesUsing are the Service itself, if there is one, and those whose actions name it, sorted.
+func (o *Objects) ServicesUsing(namespace, service string) []*corev1.Service {
+	return o.serviceUsers[key{namespace, service}]
 }
 
 // Pod returns one Pod, or nil.

@@ -10,6 +10,7 @@ const (
 	InstanceTargetsFeature Feature = "instance targets"
 	HTTPSListeners         Feature = "HTTPS listeners"
 	DualStackFeature       Feature = "dual-stack load balancers"
+	NetworkFeature         Feature = "network load balancers"
 )
 
 // Features are what one engine can do. Compile refuses the rest by name.

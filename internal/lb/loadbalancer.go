@@ -41,6 +41,7 @@ const (
 type LoadBalancer struct {
 	ID             ResourceID
 	Name           string // as it is created; an existing one found by its tags keeps the name it has
+	Named          bool   // a user gave Name, so that others may have it
 	Type           Type
 	Scheme         Scheme
 	IPAddressType  IPAddressType
@@ -81,6 +82,11 @@ type StaticAddresses struct {
 	PrivateIPv4       []StaticAddress
 	IPv6              []StaticAddress
 	SourceNATPrefixes []StaticAddress
+}
+
+// Any says whether there is one.
+func (a StaticAddresses) Any() bool {
+	return len(a.EIPs)+len(a.PrivateIPv4)+len(a.IPv6)+len(a.SourceNATPrefixes) > 0
 }
 
 // StaticAddress is one address, allocation or prefix, and where it was asked for.
@@ -201,7 +207,7 @@ type Action struct {
 type Forward struct {
 	TargetGroups []WeightedTargetGroup
 	Sticky       time.Duration // how long a client stays with its target group; zero for not at all
-	SourceSticky Switch        // of network load balancers: whether it does, by its address
+	BySource     bool          // of network load balancers: it does, by its address
 }
 
 // WeightedTargetGroup is a target group and its share. Exactly one of ID, ARN and Name is set: a target group of the

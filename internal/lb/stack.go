@@ -112,11 +112,23 @@ type Tag struct{ Key, Value string }
 // Observed is what an engine knows of a stack that it has made.
 type Observed struct {
 	LoadBalancers []ObservedLoadBalancer
+	Leaving       []ObservedLoadBalancer // others have taken their place; they are about to be deleted
 	TargetGroups  map[ResourceID]TargetGroupRef
 	// BackendSecurityGroup is the cloud's id of the security group that the cluster's load balancers share as their
 	// source towards nodes and pods, or empty while there is none.
 	BackendSecurityGroup string
 	SecurityGroups       map[ResourceID]string // ids of those that the stack owns
+	// Unsecured says that the stack's load balancer has no security groups. Then bindings let in addresses, those of
+	// Surroundings.
+	Unsecured    bool
+	Surroundings Surroundings
+}
+
+// Surroundings are blocks of addresses around a load balancer without security groups, of both families.
+type Surroundings struct {
+	Known   bool
+	Clients []string // of all that can reach it
+	Subnets []string // of its subnets
 }
 
 // Source is the cloud's id of the security group that a stack's targets are opened from, or empty while it is not there.
@@ -134,9 +146,12 @@ func (o Observed) Source(ref SecurityGroupRef) string {
 // ObservedLoadBalancer is a load balancer as the cloud reports it.
 type ObservedLoadBalancer struct {
 	ID      ResourceID
+	Name    string
 	DNSName string
-	ZoneID  string // the hosted zone an alias record needs
-	Active  bool   // false while it is being provisioned
+	// IPAddressType tells whether it has IPv6 addresses.
+	IPAddressType IPAddressType
+	ZoneID        string // the hosted zone an alias record needs
+	Active        bool   // false while it is being provisioned
 }
 
 // TargetGroupRef is the cloud's own name of a target group: on AWS its ARN.

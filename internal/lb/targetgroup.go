@@ -84,9 +84,9 @@ type NetworkingRule struct {
 
 // Peers are addresses; at most one field is set.
 type Peers struct {
-	CIDRs   []string
-	VPC     bool // all addresses of the VPC
-	Subnets bool // those of the load balancer's subnets
+	CIDRs     []string
+	Reachable bool // all that can reach the load balancer: everybody, or where it is internal the VPC
+	Subnets   bool // those of the load balancer's subnets
 }
 
 // NetworkPort is a port of targets; Port counts unless it is all of them.

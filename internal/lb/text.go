@@ -207,8 +207,8 @@ func (r NetworkingRule) String() string {
 
 func (p Peers) text() string {
 	switch {
-	case p.VPC:
-		return " from the VPC"
+	case p.Reachable:
+		return " from all who can reach the load balancer"
 	case p.Subnets:
 		return " from the load balancer's subnets"
 	case len(p.CIDRs) > 0:
@@ -283,8 +283,8 @@ func (f Forward) String() string {
 	if f.Sticky > 0 {
 		out += fmt.Sprintf(" sticky for %s", f.Sticky)
 	}
-	if f.SourceSticky != AsIs {
-		out += " sticky by source " + string(f.SourceSticky)
+	if f.BySource {
+		out += " sticky by source"
 	}
 	return out
 }

@@ -21,6 +21,7 @@ func (s *Server) admin(mux *http.ServeMux) {
 		w.Header().Set("Content-Type", "application/x-pem-file")
 		_, _ = w.Write([]byte(s.AuthorityPEM())) // the client is gone; there is nobody to tell
 	})
+	mux.HandleFunc("GET /_local/truststore", s.serveTrustStore)
 	mux.HandleFunc("GET /_local/profile", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Profile()) })
 	mux.HandleFunc("PUT /_local/profile", func(w http.ResponseWriter, r *http.Request) {
 		var p Profile

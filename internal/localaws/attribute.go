@@ -129,7 +129,10 @@ var listenerAttributes = map[string]attribute{
 // tlsListenerAttributes are those that an HTTPS listener has besides: names of headers that tell targets of TLS.
 var tlsListenerAttributes = func() map[string]attribute {
 	out := maps.Clone(listenerAttributes)
-	for _, name := range []string{"TLS-Version", "TLS-Cipher-Suite"} {
+	for _, name := range []string{
+		"Tls-Version", "Tls-Cipher-Suite", "Mtls-Clientcert", "Mtls-Clientcert-Serial-Number", "Mtls-Clientcert-Issuer",
+		"Mtls-Clientcert-Subject", "Mtls-Clientcert-Validity", "Mtls-Clientcert-Leaf",
+	} {
 		key := strings.ToLower(strings.ReplaceAll(name, "-", "_"))
 		out["routing.http.request.x_amzn_"+key+".header_name"] = attribute{"X-Amzn-" + name, headerName.MatchString, false}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"net/netip"
+
+	"github.com/sluicehq/sluice/internal/proxy"
 )
 
 // darken finds the targets that are in a zone that is dark: connections to them get no answer, so that health checks
@@ -34,13 +36,19 @@ func (s *Server) darken() {
 	s.dark.Store(&dark)
 }
 
-// dialTarget connects to a target, and waits in vain for one in a dark zone.
+// dialTarget connects to a target.
 func (s *Server) dialTarget(ctx context.Context, network, address string) (net.Conn, error) {
+	return s.dialTargetFrom(ctx, network, address, netip.Addr{})
+}
+
+// dialTargetFrom connects to a target, from a client's address where one is given, and waits in vain for one in a dark
+// zone.
+func (s *Server) dialTargetFrom(ctx context.Context, network, address string, from netip.Addr) (net.Conn, error) {
 	if dark := s.dark.Load(); dark != nil {
 		if at, err := netip.ParseAddrPort(address); err == nil && (*dark)[at.Addr().Unmap()] {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
 	}
-	return (&net.Dialer{}).DialContext(ctx, network, address)
+	return proxy.DialFrom(ctx, network, address, from)
 }

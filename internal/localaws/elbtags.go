@@ -15,7 +15,7 @@ func (x *tx) checkResources(arns []string) error {
 	if len(arns) == 0 || len(arns) > taggedPerCall {
 		return invalid("Between 1 and %d resource ARNs must be specified", taggedPerCall)
 	}
-	kinds := []elbKind{balancerKind, listenerKind, ruleKind, groupKind}
+	kinds := []elbKind{balancerKind, listenerKind, ruleKind, groupKind, trustStoreKind}
 	for _, arn := range arns {
 		at := slices.IndexFunc(kinds, func(k elbKind) bool { return k.check(arn) == nil })
 		if at < 0 {

@@ -1,6 +1,7 @@
 package localaws
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -80,15 +81,62 @@ func (x *tx) setSecurity(l *types.Listener, s security) error {
 	} else if l.SslPolicy == nil {
 		l.SslPolicy = ptr(usualPolicy)
 	}
-	switch mutual := s.mutual != nil && val(s.mutual.Mode) != "off"; {
-	case mutual && kind == types.LoadBalancerTypeEnumNetwork:
-		return conflicting("Mutual authentication cannot be specified for %s listeners", l.Protocol)
-	case mutual:
-		return notServed("Mutual authentication")
-	case kind == types.LoadBalancerTypeEnumNetwork:
+	return x.setMutual(l, s.mutual)
+}
+
+// The modes of mutual authentication.
+const (
+	mutualOff         = "off"
+	mutualPassthrough = "passthrough"
+	mutualVerify      = "verify"
+)
+
+// setMutual says how a listener asks clients for certificates. Without a word of it, it stays as it is.
+func (x *tx) setMutual(l *types.Listener, m *types.MutualAuthenticationAttributes) error {
+	if listenerBalancer(l) == types.LoadBalancerTypeEnumNetwork {
+		if m != nil && val(m.Mode) != mutualOff {
+			return conflicting("Mutual authentication cannot be specified for %s listeners", l.Protocol)
+		}
 		return nil
 	}
-	l.MutualAuthentication = &types.MutualAuthenticationAttributes{Mode: ptr("off")}
+	if m == nil {
+		if l.MutualAuthentication == nil {
+			l.MutualAuthentication = &types.MutualAuthenticationAttributes{Mode: ptr(mutualOff)}
+		}
+		return nil
+	}
+	switch mode := val(m.Mode); mode {
+	case mutualOff, mutualPassthrough:
+		if m.TrustStoreArn != nil || m.IgnoreClientCertificateExpiry != nil || m.AdvertiseTrustStoreCaNames == types.AdvertiseTrustStoreCaNamesEnumOn {
+			return invalid("Only the mutual authentication mode 'verify' has a trust store and its settings, not '%s'", mode)
+		}
+		l.MutualAuthentication = &types.MutualAuthenticationAttributes{Mode: &mode}
+		return nil
+	case mutualVerify:
+	default:
+		return invalid("The mutual authentication mode '%s' must be one of off, passthrough, verify", mode)
+	}
+	if m.TrustStoreArn == nil {
+		return invalid("A trust store must be specified for the mutual authentication mode 'verify'")
+	}
+	if _, err := elbRow(x.state.trustStores, trustStoreKind, m.TrustStoreArn); err != nil {
+		return err
+	}
+	others := 0
+	for arn, o := range x.state.listeners.find(func(o listener) bool { return o.balancer() == *l.LoadBalancerArn }) {
+		if arn != val(l.ListenerArn) && o.Wire.MutualAuthentication != nil && *o.Wire.MutualAuthentication.Mode == mutualVerify &&
+			*o.Wire.Port != *l.Port {
+			others++
+		}
+	}
+	if limit := x.quota["sluice/verifying-listeners-per-load-balancer"]; others >= limit {
+		return conflicting("The maximum number of listeners with mutual authentication mode 'verify' per load balancer has been reached: %d", limit)
+	}
+	l.MutualAuthentication = &types.MutualAuthenticationAttributes{
+		Mode: m.Mode, TrustStoreArn: m.TrustStoreArn, IgnoreClientCertificateExpiry: ptr(val(m.IgnoreClientCertificateExpiry)),
+		AdvertiseTrustStoreCaNames:  cmp.Or(m.AdvertiseTrustStoreCaNames, types.AdvertiseTrustStoreCaNamesEnumOff),
+		TrustStoreAssociationStatus: types.TrustStoreAssociationStatusEnumActive,
+	}
 	return nil
 }
 
@@ -101,7 +149,7 @@ func checkPlain(p types.ProtocolEnum, s security) error {
 		return conflicting("An SSL policy cannot be specified for %s listeners", p)
 	case len(s.alpn) > 0:
 		return conflicting("An ALPN policy cannot be specified for %s listeners", p)
-	case s.mutual != nil && val(s.mutual.Mode) != "off":
+	case s.mutual != nil && val(s.mutual.Mode) != mutualOff:
 		return conflicting("Mutual authentication cannot be specified for %s listeners", p)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"time"
 
 	"github.com/sluicehq/sluice/internal/proxy"
@@ -25,6 +26,9 @@ type Options struct {
 	AccountID string // 123456789012 when neither this nor the seed says
 	DataDir   string // where the state is kept; empty keeps it in memory only
 	Seed      *Seed  // what exists from the start
+	// Buckets is a folder that stands for S3: each bucket is a folder in it, each object a file in that. It is the folder
+	// buckets in DataDir when empty, and without that there are none.
+	Buckets string
 
 	Keys map[string]string // secrets by access key id: requests must be signed with one. Nil checks no signatures
 
@@ -40,6 +44,13 @@ type Options struct {
 	Now       func() time.Time                                   // time.Now when nil
 	AfterFunc func(d time.Duration, f func()) (stop func() bool) // time.AfterFunc when nil
 	Random    io.Reader                                          // where identifiers come from; crypto/rand when nil
+}
+
+func (o *Options) buckets() buckets {
+	if o.Buckets == "" && o.DataDir != "" {
+		return buckets(filepath.Join(o.DataDir, "buckets"))
+	}
+	return buckets(o.Buckets)
 }
 
 // The values of options that are not given.
@@ -71,6 +82,11 @@ var quotas = map[string]int{
 	"targets-per-availability-zone-per-network-load-balancer": 500,
 	"targets-per-availability-zone-per-gateway-load-balancer": 300,
 	"sluice/certificates-per-application-load-balancer":       25,
+	"sluice/verifying-listeners-per-load-balancer":            2,
+	"sluice/trust-stores":                                     20,
+	"sluice/certificates-per-trust-store":                     25,
+	"sluice/revocation-files-per-trust-store":                 30,
+	"sluice/revoked-entries-per-trust-store":                  500_000,
 	"sluice/targets-per-target-group":                         1000,
 	"sluice/security-groups-per-network-interface":            5,
 	"sluice/rules-per-security-group":                         60,

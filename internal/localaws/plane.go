@@ -29,7 +29,7 @@ func (s *Server) startPlane() error {
 		if err != nil {
 			return err
 		}
-		s.plane = proxy.New(proxy.Options{Logger: s.log, CookieSecret: secret, Dial: s.dialTarget})
+		s.plane = proxy.New(proxy.Options{Logger: s.log, CookieSecret: secret, Dial: s.dialTarget, DialFrom: s.dialTargetFrom})
 	}
 	err := s.plane.Apply(s.delay(s.planeConfig()))
 	for text := range s.note(err) {
@@ -110,6 +110,7 @@ func (s *Server) planeConfig() proxy.Config {
 	s.planeRules.keep(s.state.rules.has)
 	s.planeGroups.keep(s.state.targetGroups.has)
 	s.planeCertificates.keep(func(id string) bool { return s.state.certificates.has(id) || s.state.serverCertificates.has(id) })
+	s.planeTrusts.keep(s.state.trustStores.has)
 	return c
 }
 
@@ -193,6 +194,16 @@ func (s *Server) planeTLS(l listener, http2 bool) *proxy.TLS {
 			out.Certificates = append(out.Certificates, c)
 		}
 	}
+	switch m := l.Wire.MutualAuthentication; {
+	case m == nil:
+	case *m.Mode == mutualPassthrough:
+		out.Mutual = &proxy.MutualTLS{}
+	case *m.Mode == mutualVerify:
+		out.Mutual = &proxy.MutualTLS{
+			TrustStore: s.planeTrustStore(*m.TrustStoreArn), IgnoreExpiry: *m.IgnoreClientCertificateExpiry,
+			AdvertiseNames: m.AdvertiseTrustStoreCaNames == types.AdvertiseTrustStoreCaNamesEnumOn,
+		}
+	}
 	return out
 }
 
@@ -214,9 +225,13 @@ func (s *Server) planeCertificate(arn string) tls.Certificate {
 // planeHeaders are the headers that a listener gives to requests and answers.
 func planeHeaders(attributes map[string]string) proxy.ListenerAttributes {
 	value := func(name string) string { return attributes["routing.http.response."+name+".header_value"] }
+	name := func(of string) string { return attributes["routing.http.request.x_amzn_"+of+".header_name"] }
 	return proxy.ListenerAttributes{
-		TLSVersionHeader:     attributes["routing.http.request.x_amzn_tls_version.header_name"],
-		TLSCipherSuiteHeader: attributes["routing.http.request.x_amzn_tls_cipher_suite.header_name"],
+		TLSVersionHeader: name("tls_version"), TLSCipherSuiteHeader: name("tls_cipher_suite"),
+		ClientCert: proxy.ClientCertHeaders{
+			SerialNumber: name("mtls_clientcert_serial_number"), Issuer: name("mtls_clientcert_issuer"), Subject: name("mtls_clientcert_subject"),
+			Validity: name("mtls_clientcert_validity"), Leaf: name("mtls_clientcert_leaf"), Chain: name("mtls_clientcert"),
+		},
 
 		StrictTransportSecurity:       value("strict_transport_security"),
 		AccessControlAllowOrigin:      value("access_control_allow_origin"),

@@ -20,6 +20,7 @@ type Config struct {
 	Listen  string // ListenAddress when empty
 	DNS     string // DNSListen when empty; "none" opens no DNS server
 	DataDir string
+	Buckets string // folder that stands for S3; "buckets" in DataDir when empty
 	Seed    string // file; empty for none
 	Region  string
 	Account string
@@ -31,7 +32,7 @@ type Config struct {
 // Run is local AWS as a program: it starts, says in one line that it is ready, and stops when the context ends.
 func Run(ctx context.Context, c Config) (err error) {
 	o := Options{
-		Region: c.Region, AccountID: c.Account, DataDir: c.DataDir, DNSAddress: firstOf(c.DNS, DNSListen), Logger: c.Logger,
+		Region: c.Region, AccountID: c.Account, DataDir: c.DataDir, Buckets: c.Buckets, DNSAddress: firstOf(c.DNS, DNSListen), Logger: c.Logger,
 		Profile: c.Profile,
 	}
 	if o.DNSAddress == "none" {

@@ -47,6 +47,7 @@ type Server struct {
 	planeGroups translations[proxy.TargetGroup]
 
 	planeCertificates translations[tls.Certificate]
+	planeTrusts       translations[*proxy.TrustStore]
 
 	random     sync.Mutex // guards options.Random
 	monitor    sync.Mutex // guards what follows
@@ -72,7 +73,7 @@ func New(o Options) (*Server, error) {
 		options: o, log: o.Logger, registry: r, quota: maps.Clone(quotas), state: newState(),
 		calls: calls{counts: map[string]int{}}, faults: faults{}, closing: make(chan struct{}),
 		planeRules: translations[proxy.Rule]{}, planeGroups: translations[proxy.TargetGroup]{},
-		planeCertificates: translations[tls.Certificate]{},
+		planeCertificates: translations[tls.Certificate]{}, planeTrusts: translations[*proxy.TrustStore]{},
 	}
 	if err := s.adopt(o.Profile); err != nil {
 		return nil, err
@@ -252,7 +253,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the request body cannot be read", http.StatusRequestEntityTooLarge)
 		return
 	}
-	req := request{header: r.Header, body: body, id: requestID(), arrived: time.Now()}
+	req := request{header: r.Header, host: r.Host, body: body, id: requestID(), arrived: time.Now()}
 	if req.service = s.registry.byPath(r.URL.Path); req.service != nil {
 		req.form = r.URL.Query()
 		if req.operation, req.labels = req.service.Route(r.Method, r.URL.EscapedPath()); req.operation == "" {
@@ -287,6 +288,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 // request is an HTTP request understood as far as which operation it asks for.
 type request struct {
 	header    http.Header
+	host      string
 	body      []byte
 	form      url.Values
 	labels    map[string]string // of a REST request's path
@@ -355,7 +357,7 @@ func (s *Server) call(ctx context.Context, op *operation, req *request) (any, er
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.run(op, in)
+	out, err := s.run(op, in, req.host)
 	if fault != nil && err == nil {
 		return nil, s.strike(ctx, fault)
 	}
@@ -373,10 +375,11 @@ func decode(op *operation, req *request) (any, error) {
 }
 
 // run makes a call's changes, puts them in force and saves them; on any error nothing has changed.
-func (s *Server) run(op *operation, in any) (any, error) {
+func (s *Server) run(op *operation, in any, host string) (any, error) {
 	if !op.mutating {
 		x, done := s.reader(op.key)
 		defer done()
+		x.host = host
 		out, err := op.run(x, in)
 		if err == nil && isDryRun(in) {
 			return nil, dryRun()
@@ -386,6 +389,7 @@ func (s *Server) run(op *operation, in any) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x := s.begin()
+	x.host = host
 	out, err := op.run(x, in)
 	if err != nil {
 		x.rollback()

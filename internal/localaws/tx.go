@@ -15,6 +15,7 @@ type state struct {
 	listeners     *table[listener]
 	rules         *table[rule]
 	targetGroups  *table[targetGroup]
+	trustStores   *table[trustStore]
 
 	vpcs             *table[vpc]
 	subnets          *table[subnet]
@@ -60,6 +61,7 @@ func newState() *state {
 	s.listeners = newTable[listener](s, "listener")
 	s.rules = newTable[rule](s, "rule")
 	s.targetGroups = newTable[targetGroup](s, "targetgroup")
+	s.trustStores = newTable[trustStore](s, "truststore")
 	s.vpcs = newTable[vpc](s, "vpc")
 	s.subnets = newTable[subnet](s, "subnet")
 	s.routeTables = newTable[routeTable](s, "routetable")
@@ -226,6 +228,7 @@ type tx struct {
 	*Server
 	state  *state // the server's, or for a stale read what that was
 	now    time.Time
+	host   string // by which the caller knows this server
 	undo   []func()
 	writes []write
 }
@@ -241,7 +244,7 @@ func (x *tx) rollback() {
 func (x *tx) updatesPlane() bool {
 	return slices.ContainsFunc(x.writes, func(w write) bool {
 		switch w.kind {
-		case "loadbalancer", "listener", "rule", "targetgroup", "instance", "certificate", "servercertificate":
+		case "loadbalancer", "listener", "rule", "targetgroup", "instance", "certificate", "servercertificate", "truststore":
 			return true
 		}
 		return false

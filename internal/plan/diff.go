@@ -182,3 +182,24 @@ func topological(steps []Step, needs [][]int) []Step {
 	}
 	return ordered
 }
+
+// Without is the plan without the steps that are dropped and without those that need one of them. It does not change its
+// argument.
+func Without(p Plan, drop func(Step) bool) Plan {
+	out := Plan{Stack: p.Stack}
+	place := make([]int, len(p.Steps)) // of each step in out; -1 for one that is left out
+	for i, s := range p.Steps {
+		place[i] = -1
+		if drop(s) || slices.ContainsFunc(s.Needs, func(j int) bool { return place[j] < 0 }) {
+			continue
+		}
+		place[i] = len(out.Steps)
+		needs := make([]int, len(s.Needs))
+		for k, j := range s.Needs {
+			needs[k] = place[j]
+		}
+		s.Needs = needs
+		out.Steps = append(out.Steps, s)
+	}
+	return out
+}

@@ -16,6 +16,7 @@ type answer struct {
 	status      int
 	contentType string
 	location    string
+	cookies     fields
 	body        string
 }
 
@@ -118,6 +119,7 @@ func (own *answer) fields(into fields, a *arrival, now time.Time) fields {
 	if own.location != "" {
 		into = append(into, field{"Location", own.location})
 	}
+	into = append(append(into, own.cookies...), a.session...)
 	return append(into, a.front.responses...)
 }
 

@@ -17,11 +17,12 @@ import (
 type certificates struct {
 	byName  map[string][]*tls.Certificate // exact, and "*.example.com"; best first
 	initial *tls.Certificate              // the default certificate
+	anyKey  bool                          // whatever algorithm the key is of
 }
 
 // newCertificates sorts certificates by name. One that cannot be read is left out.
 func newCertificates(config *TLS) (*certificates, error) {
-	c := &certificates{byName: map[string][]*tls.Certificate{}}
+	c := &certificates{byName: map[string][]*tls.Certificate{}, anyKey: config.Network}
 	var errs []error
 	all := make([]*tls.Certificate, 0, 1+len(config.Certificates))
 	for i := range 1 + len(config.Certificates) {
@@ -39,7 +40,7 @@ func newCertificates(config *TLS) (*certificates, error) {
 		}
 		all = append(all, cert)
 	}
-	slices.SortStableFunc(all, better)
+	slices.SortStableFunc(all, c.better)
 	for _, cert := range all {
 		names := cert.Leaf.DNSNames
 		if len(names) == 0 {
@@ -70,8 +71,11 @@ func readCertificate(from *tls.Certificate) (*tls.Certificate, error) {
 
 // better orders certificates for the same name (ELB "SSL certificates for your Application Load Balancer", Certificate
 // list): public key algorithm, hash algorithm, key length, validity period.
-func better(a, b *tls.Certificate) int {
+func (c *certificates) better(a, b *tls.Certificate) int {
 	x, y := rank(a.Leaf), rank(b.Leaf)
+	if c.anyKey { // NLB "Server certificates", Certificate list
+		x[0], y[0] = 0, 0
+	}
 	return -slices.Compare(x[:], y[:])
 }
 
@@ -104,7 +108,7 @@ func (c *certificates) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 	var first *tls.Certificate
 	for len(exact)+len(wild) > 0 {
 		from := &exact
-		if len(exact) == 0 || len(wild) > 0 && better(wild[0], exact[0]) < 0 {
+		if len(exact) == 0 || len(wild) > 0 && c.better(wild[0], exact[0]) < 0 {
 			from = &wild
 		}
 		cert := (*from)[0]
@@ -123,6 +127,7 @@ func (c *certificates) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 // equal says whether two TLS sections ask for the same.
 func (t *TLS) equal(other *TLS) bool {
 	same := func(a, b tls.Certificate) bool { return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal) }
-	return t.Policy == other.Policy && t.HTTP2 == other.HTTP2 && same(t.Certificate, other.Certificate) &&
+	mutual := t.Mutual == other.Mutual || t.Mutual != nil && other.Mutual != nil && *t.Mutual == *other.Mutual
+	return mutual && t.Policy == other.Policy && t.HTTP2 == other.HTTP2 && same(t.Certificate, other.Certificate) &&
 		slices.EqualFunc(t.Certificates, other.Certificates, same)
 }

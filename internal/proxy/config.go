@@ -90,8 +90,10 @@ type TLS struct {
 	// Certificates are the others, chosen by the name a client asks for (SNI). Of several for a name the best is taken:
 	// ECDSA before RSA, SHA before MD5, long keys, long validity (ELB "SSL certificates").
 	Certificates []tls.Certificate
-	Policy       string // a name such as ELBSecurityPolicy-TLS13-1-2-2021-06; empty means ELBSecurityPolicy-2016-08, as for the API
-	HTTP2        bool   // routing.http2.enabled of the load balancer, true by default there
+	Policy       string     // a name such as ELBSecurityPolicy-TLS13-1-2-2021-06; empty means ELBSecurityPolicy-2016-08, as for the API
+	Network      bool       // of a Network Load Balancer, where it does not matter which algorithm a certificate's key is of
+	HTTP2        bool       // routing.http2.enabled of the load balancer, true by default there
+	Mutual       *MutualTLS // nil asks clients for no certificate
 }
 
 // ListenerAttributes are the listener attributes that change headers
@@ -100,6 +102,7 @@ type ListenerAttributes struct {
 	// Names of request headers, where they are not to be the usual ones:
 	// routing.http.request.x_amzn_tls_version.header_name and …tls_cipher_suite.header_name.
 	TLSVersionHeader, TLSCipherSuiteHeader string
+	ClientCert                             ClientCertHeaders
 	// Values that answers get whatever the target says; empty means as the target says. Each is
 	// routing.http.response.NAME.header_value, with the header's name in lower case and underscores.
 	StrictTransportSecurity       string
@@ -145,8 +148,10 @@ type Condition struct {
 // KeyValue is one query-string value; an empty Key means any key.
 type KeyValue struct{ Key, Value string }
 
-// Action is exactly one of its fields.
+// Action is exactly one of Forward, Redirect and FixedResponse, for those whom one of the others lets through, if any.
 type Action struct {
+	Authenticate  *Authenticate
+	ValidateJWT   *ValidateJWT
 	Forward       *Forward
 	Redirect      *Redirect
 	FixedResponse *FixedResponse

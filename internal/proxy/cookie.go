@@ -253,7 +253,7 @@ func (a *arrival) cookiesFor(resp *response) fields {
 			}
 		}
 	}
-	return a.cookies
+	return append(a.cookies, a.session...)
 }
 
 // isChromium says whether a client takes cookies from other sites only with SameSite=None (Chromium 80 and newer).

@@ -37,6 +37,9 @@ func (s *Server) forgetCounts(config Config) {
 	for i := range config.LoadBalancers {
 		wanted[config.LoadBalancers[i].ID] = true
 	}
+	for i := range config.NetworkLoadBalancers {
+		wanted[config.NetworkLoadBalancers[i].ID] = true
+	}
 	for id := range s.counts {
 		if !wanted[id] {
 			delete(s.counts, id)

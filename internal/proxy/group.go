@@ -18,10 +18,12 @@ type group struct {
 	used     bool // some listener or rule refers to it
 	targets  map[TargetKey]*target
 	draining []*target // in the order in which they left
+	scope    scope
 
 	// For requests.
-	choice atomic.Pointer[choice]
-	turn   atomic.Uint64
+	choice  atomic.Pointer[choice]
+	network atomic.Pointer[networkChoice] // instead, of a Network Load Balancer's group
+	turn    atomic.Uint64
 }
 
 // choice is the targets that may get a request now, and how one is picked (load_balancing.algorithm.type).
@@ -109,6 +111,10 @@ func (t *target) release() { t.inflight.Add(-1) }
 
 // choose publishes which targets get requests: the healthy ones; all when there is none (fail open). Server.mu is held.
 func (g *group) choose() {
+	if forNetwork(g.config.Protocol) {
+		g.chooseNetwork()
+		return
+	}
 	c := &choice{version: g.config.ProtocolVersion, algorithm: g.config.Algorithm, sticky: g.config.Stickiness}
 	for _, t := range g.targets {
 		if t.health.state == healthy || t.health.state == unavailable {
@@ -182,17 +188,18 @@ func (s *Server) endSlow(t *target, began time.Time) {
 }
 
 // update makes the group as configured. Server.mu is held.
-func (s *Server) updateGroup(g *group, config TargetGroup, used bool) error {
+func (s *Server) updateGroup(g *group, config TargetGroup, used bool, at scope) error {
 	before := g.config
 	begins := g.targets == nil
-	g.config, g.used = config, used
+	moved := !g.scope.equal(at)
+	g.config, g.used, g.scope = config, used, at
 	var err error
 	success := "200"
 	if config.ProtocolVersion == GRPC {
 		success = "12"
 	}
 	g.matcher, err = parseMatcher(orElse(config.HealthCheck.Matcher, success))
-	recheck := begins || before.HealthCheck != config.HealthCheck
+	recheck := begins || moved || before.HealthCheck != config.HealthCheck
 	if begins {
 		g.targets = map[TargetKey]*target{}
 	}
@@ -206,6 +213,9 @@ func (s *Server) updateGroup(g *group, config TargetGroup, used bool) error {
 		switch t := g.targets[key]; {
 		case t == nil:
 			s.register(g, c)
+		case t.zone != c.Zone:
+			t.zone = c.Zone
+			s.watch(t)
 		case recheck || t.health.unused() == used:
 			s.watch(t)
 		}
@@ -224,8 +234,11 @@ func (s *Server) updateGroup(g *group, config TargetGroup, used bool) error {
 
 // is says whether the running target is the configured one.
 func (t *target) is(c Target, protocol string) bool {
-	return t.address.Addr() == c.Address && t.tls == (protocol == "HTTPS")
+	return t.address.Addr() == c.Address && t.tls == encrypted(protocol) && t.quicServer == c.QUICServer
 }
+
+// encrypted tells the protocols of which targets speak TLS.
+func encrypted(protocol string) bool { return protocol == "HTTPS" || protocol == string(NetworkTLS) }
 
 // register adds a target, or takes one back that is draining.
 func (s *Server) register(g *group, c Target) {
@@ -238,12 +251,14 @@ func (s *Server) register(g *group, c Target) {
 			t.leaving.Store(false)
 			t.pooling(true)
 			t.health = targetState{epoch: t.health.epoch}
+			t.zone = c.Zone
 			s.watch(t)
 			return
 		}
 	}
 	t := &target{
-		server: s, group: g, key: key, address: netAddrPort(c), tls: g.config.Protocol == "HTTPS",
+		server: s, group: g, key: key, address: netAddrPort(c), tls: encrypted(g.config.Protocol),
+		zone: c.Zone, quicServer: c.QUICServer,
 		active: map[*targetConn]struct{}{},
 	}
 	if v := g.config.ProtocolVersion; v == HTTP2 || v == GRPC {
@@ -266,7 +281,7 @@ func (s *Server) drain(t *target) {
 		description: "Target deregistration is in progress",
 	}
 	g.draining = append(g.draining, t)
-	delay, cut := g.config.DeregistrationDelay, true
+	delay, cut := g.config.DeregistrationDelay, !forNetwork(g.config.Protocol) || g.config.Network.CutDeregistered
 	if !g.used && t.inflight.Load() == 0 {
 		// A request that began under the previous rules may still come; it is not to be cut off.
 		delay, cut = 0, false

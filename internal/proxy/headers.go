@@ -28,6 +28,11 @@ type arrival struct {
 	onCookie   string // a cookie of the application's; when the target sets it, so is ours
 	thenCookie string // its value
 	sameSite   bool   // the client wants to be told of what other sites may use
+
+	signsIn  bool   // the action is for users who have signed in
+	identity fields // what the target is told of the user
+	session  fields // Set-Cookie fields for whatever answer
+	reason   string // why the load balancer answers with an error, as access logs word it
 }
 
 func (a *arrival) scheme() string {
@@ -59,6 +64,10 @@ func (r *request) appendHead(b []byte, a *arrival) []byte {
 		b = appendField(b, name[0], a.tls.version)
 		b = appendField(b, name[1], a.tls.suite)
 	}
+	b = a.appendClientCert(b)
+	for _, f := range a.identity {
+		b = appendField(b, f.name, f.value)
+	}
 	drop := nominated(r.fields)
 	upgrade := r.upgrades()
 	for i := range r.fields {
@@ -67,7 +76,7 @@ func (r *request) appendHead(b []byte, a *arrival) []byte {
 			b = appendField(b, f.name, f.value)
 			continue
 		}
-		if replaced(f.name, r, a.front) || containsFold(drop, f.name) {
+		if replaced(f.name, r, a.front) || containsFold(drop, f.name) || a.signsIn && isIdentityHeader(f.name) {
 			continue
 		}
 		b = appendField(b, f.name, f.value)
@@ -116,6 +125,9 @@ func replaced(name string, r *request, front *frontend) bool {
 	}
 	if own := &front.tlsHeaders; own[0] != "" && (strings.EqualFold(name, own[0]) || strings.EqualFold(name, own[1])) {
 		return true // else a client could claim them
+	}
+	if front.certHeaders != nil && containsFold(front.certHeaders[:], name) {
+		return true
 	}
 	return hopByHop(name) || attributes.DropInvalidHeaders && !validName(name)
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pires/go-proxyproto"
 )
 
 // The states of a target, as ELBv2 words them.
@@ -21,14 +23,17 @@ const (
 	draining    = "draining"
 	unused      = "unused"
 	unavailable = "unavailable"
+
+	unhealthyDraining = "unhealthy.draining"
 )
 
 // targetState is what is known of a target's health. Guarded by Server.mu.
 type targetState struct {
 	state, reason, description string
 
-	streak    int // results of the same kind in a row that speak against the state
-	epoch     int // a check that began in another epoch does not count
+	lingering bool // unhealthy, with its flows going on for a while
+	streak    int  // results of the same kind in a row that speak against the state
+	epoch     int  // a check that began in another epoch does not count
 	stopTimer func() bool
 	cancel    context.CancelFunc // of the check under way
 }
@@ -36,7 +41,7 @@ type targetState struct {
 func (h *targetState) unused() bool { return h.state == unused }
 
 func (h *targetState) set(state, reason, description string) {
-	h.state, h.reason, h.description, h.streak = state, reason, description, 0
+	h.state, h.reason, h.description, h.streak, h.lingering = state, reason, description, 0, false
 }
 
 // stop ends the timer and the check under way.
@@ -58,9 +63,13 @@ func (k TargetKey) compare(other TargetKey) int {
 func netAddrPort(c Target) netip.AddrPort { return netip.AddrPortFrom(c.Address, c.Port) }
 
 func (t *target) report() TargetHealth {
+	state := t.health.state
+	if t.health.lingering {
+		state = unhealthyDraining
+	}
 	return TargetHealth{
 		Target: t.key, HealthCheckPort: t.checkAddress().Port(),
-		State: t.health.state, Reason: t.health.reason, Description: t.health.description,
+		State: state, Reason: t.health.reason, Description: t.health.description,
 	}
 }
 
@@ -78,6 +87,9 @@ func (s *Server) watch(t *target) {
 	switch {
 	case !t.group.used:
 		h.set(unused, "Target.NotInUse", "Target group is not configured to receive traffic from the load balancer")
+		return
+	case !t.group.scope.enabled(t.zone):
+		h.set(unused, "Target.NotInUse", "Target is in an Availability Zone that is not enabled for the load balancer")
 		return
 	case t.group.config.HealthCheck.Disabled:
 		h.set(unavailable, "Target.HealthCheckDisabled", "Health checks are disabled")
@@ -115,7 +127,11 @@ func (s *Server) startCheck(t *target) {
 	}
 	p := probe{
 		HealthCheck: t.group.config.HealthCheck, matcher: t.group.matcher, address: t.checkAddress(),
-		version: t.group.config.ProtocolVersion, clock: s.clock, dial: s.dial,
+		version: t.group.config.ProtocolVersion, clock: s.clock, dial: s.dial, host: t.checkAddress().String(),
+	}
+	network := forNetwork(t.group.config.Protocol)
+	if network {
+		p.host, p.announces = t.group.scope.host(t.zone), t.group.config.Network.ProxyProtocol
 	}
 	h := &t.health
 	if h.state == initial {
@@ -127,6 +143,9 @@ func (s *Server) startCheck(t *target) {
 	s.background.Go(func() {
 		defer cancel()
 		result := p.run(ctx)
+		if network && result.reason != "" {
+			result = networkFailure
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if h.epoch != epoch || s.closed {
@@ -167,6 +186,7 @@ func (s *Server) learn(t *target, v verdict) {
 		s.log.Debug("target health changed", "group", t.group.id, "target", t.key.ID, "port", t.key.Port,
 			"state", h.state, "reason", h.reason, "description", h.description)
 		t.group.choose()
+		s.settleFlows(t)
 	}
 }
 
@@ -176,8 +196,11 @@ type probe struct {
 	matcher matcherCodes
 	address netip.AddrPort
 	version ProtocolVersion
-	clock   Clock
-	dial    dialFunc
+	host    string // what the check asks for
+	// announces says that a header of the proxy protocol comes first, one that tells of no client.
+	announces bool
+	clock     Clock
+	dial      dialFunc
 }
 
 // run sends one GET over a fresh connection and judges the answer's status.
@@ -207,7 +230,7 @@ func (p *probe) run(ctx context.Context) verdict {
 
 // connect checks over TCP: a connection that opens is all there is to see.
 func (p *probe) connect(ctx context.Context) verdict {
-	conn, err := p.dial(ctx, "tcp", p.address.String())
+	conn, err := p.open(ctx)
 	if err == nil {
 		closeQuietly(conn)
 		return verdict{}
@@ -215,8 +238,20 @@ func (p *probe) connect(ctx context.Context) verdict {
 	return verdict{"Target.FailedHealthChecks", "Health checks failed"}
 }
 
-func (p *probe) get(ctx context.Context) (status int, err error) {
+// open connects to the target.
+func (p *probe) open(ctx context.Context) (net.Conn, error) {
 	conn, err := p.dial(ctx, "tcp", p.address.String())
+	if err != nil || !p.announces {
+		return conn, err
+	}
+	if _, err := (&proxyproto.Header{Version: 2, Command: proxyproto.LOCAL}).WriteTo(conn); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+func (p *probe) get(ctx context.Context) (status int, err error) {
+	conn, err := p.open(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -228,7 +263,7 @@ func (p *probe) get(ctx context.Context) (status int, err error) {
 			return 0, err
 		}
 	}
-	_, err = conn.Write([]byte("GET " + orElse(p.Path, "/") + " HTTP/1.1\r\nHost: " + p.address.String() +
+	_, err = conn.Write([]byte("GET " + orElse(p.Path, "/") + " HTTP/1.1\r\nHost: " + p.host +
 		"\r\nConnection: close\r\nUser-Agent: ELB-HealthChecker/2.0\r\nAccept-Encoding: gzip, compressed\r\n\r\n"))
 	if err != nil {
 		return 0, err

@@ -10,19 +10,22 @@ import (
 
 // frontend is a listener compiled for serving: immutable, and replaced as a whole. A request uses the one it began with.
 type frontend struct {
+	balancer    LoadBalancerID
 	listener    ListenerID
 	port        uint16
 	dnsName     string
 	idleTimeout time.Duration
 	keepAlive   time.Duration
 	headers     HeaderAttributes
-	tls         *terminator // nil for plain HTTP
-	tlsHeaders  [2]string   // the names for version and cipher suite, or empty
-	responses   fields      // set in every answer
+	tls         *terminator              // nil for plain HTTP
+	tlsHeaders  [2]string                // the names for version and cipher suite, or empty
+	certHeaders *[certHeaderCount]string // the names for a client's certificate, or nil
+	responses   fields                   // set in every answer
 	counts      *counts
 	desync      DesyncMode
 	rules       []route
 	fallback    action
+	signIns     map[string]*authenticator // of all actions, by their keys
 }
 
 // route is a rule compiled.
@@ -33,6 +36,8 @@ type route struct {
 
 // action is an Action with its groups found. Exactly one of forward, redirect and fixed is set, or none: then there is no target.
 type action struct {
+	signIn     *authenticator
+	token      *ValidateJWT
 	forward    []share
 	stickiness time.Duration
 	redirect   *Redirect
@@ -50,16 +55,20 @@ type share struct {
 func (s *Server) compileFrontend(lb *LoadBalancer, l *Listener, before *frontend) (*frontend, error) {
 	groups := s.groups
 	f := &frontend{
-		port: l.Port, dnsName: lb.DNSName, headers: lb.Attributes, listener: l.ID,
+		port: l.Port, dnsName: lb.DNSName, headers: lb.Attributes, balancer: lb.ID, listener: l.ID,
 		idleTimeout: orElse(lb.IdleTimeout, 60*time.Second), keepAlive: orElse(lb.ClientKeepAlive, time.Hour),
 		responses: l.Attributes.responses(), counts: s.countsOf(lb.ID), desync: lb.DesyncMode,
 	}
 	var errs []error
 	var err error
 	if l.TLS != nil {
-		if f.tls, err = newTerminator(l.TLS, before); err != nil {
+		if f.tls, err = newTerminator(l.TLS, before, s.clock); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if l.TLS != nil && l.TLS.Mutual != nil {
+		names := l.Attributes.ClientCert.names()
+		f.certHeaders = &names
 	}
 	if lb.Attributes.TLSVersionAndCipherSuite {
 		f.tlsHeaders = [2]string{
@@ -80,7 +89,25 @@ func (s *Server) compileFrontend(lb *LoadBalancer, l *Listener, before *frontend
 			f.rules = append(f.rules, *rule)
 		}
 	}
+	f.collectSignIns()
 	return f, errors.Join(errs...)
+}
+
+// collectSignIns finds who may have users sign in.
+func (f *frontend) collectSignIns() {
+	add := func(by *authenticator) {
+		if by == nil {
+			return
+		}
+		if f.signIns == nil {
+			f.signIns = map[string]*authenticator{}
+		}
+		f.signIns[by.key] = by
+	}
+	add(f.fallback.signIn)
+	for i := range f.rules {
+		add(f.rules[i].action.signIn)
+	}
 }
 
 // compileRule returns no route for a rule whose conditions are not understood.
@@ -103,7 +130,10 @@ func compileRule(r *Rule, groups map[TargetGroupID]*group) (*route, error) {
 }
 
 func compileAction(a Action, groups map[TargetGroupID]*group) (action, error) {
-	out := action{redirect: a.Redirect, fixed: a.FixedResponse}
+	out := action{redirect: a.Redirect, fixed: a.FixedResponse, token: a.ValidateJWT}
+	if a.Authenticate != nil {
+		out.signIn = newAuthenticator(*a.Authenticate)
+	}
 	if a.Forward == nil {
 		return out, nil
 	}

@@ -2,10 +2,13 @@ package proxy
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"sync"
 )
@@ -20,22 +23,31 @@ type Options struct {
 	Clock  Clock
 	Logger *slog.Logger // one line for what an operator may want to know: sockets that fail, requests ended by draining
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
-	Listen func(ctx context.Context, network, address string) (net.Listener, error)
+	// DialFrom is Dial from a client's address, for Network Load Balancers that preserve it; the machine's when nil.
+	DialFrom func(ctx context.Context, network, address string, from netip.Addr) (net.Conn, error)
+	Listen   func(ctx context.Context, network, address string) (net.Listener, error)
 	// Spread is how many connections to a target are opened before one is used again; 4 by default.
 	Spread int
 	// CookieSecret is what the keys of stickiness cookies follow from, so that they are understood after a restart;
 	// without it they are not.
 	CookieSecret []byte
+	// Roots are whom to trust for identity providers; those of the machine when nil.
+	Roots *x509.CertPool
 }
 
 // Server is a running data plane. Its methods may be called at the same time.
 type Server struct {
-	clock   Clock
-	log     *slog.Logger
-	dial    dialFunc
-	listen  listenFunc
-	spread  int
-	cookies *keyring
+	clock    Clock
+	log      *slog.Logger
+	dial     dialFunc
+	dialFrom dialFromFunc
+	listen   listenFunc
+	spread   int
+	seed     maphash.Seed // of flows' hashes
+	cookies  *keyring
+	signer   *signer
+	idp      *http.Client
+	keys     keySets
 
 	context    context.Context // done when the server is closed
 	stop       context.CancelFunc
@@ -47,6 +59,7 @@ type Server struct {
 	closed  bool
 	groups  map[TargetGroupID]*group
 	sockets map[netip.AddrPort]*socket
+	nodes   map[nodePort]nodeSocket
 	counts  map[LoadBalancerID]*counts
 }
 
@@ -54,7 +67,7 @@ type Server struct {
 func New(options Options) *Server {
 	s := &Server{
 		clock: options.Clock, log: options.Logger, dial: options.Dial, listen: options.Listen, spread: options.Spread,
-		groups: map[TargetGroupID]*group{}, sockets: map[netip.AddrPort]*socket{},
+		groups: map[TargetGroupID]*group{}, sockets: map[netip.AddrPort]*socket{}, nodes: map[nodePort]nodeSocket{}, seed: maphash.MakeSeed(), dialFrom: options.DialFrom,
 		counts: map[LoadBalancerID]*counts{}, cookies: newKeyring(options.CookieSecret),
 	}
 	if s.clock == nil {
@@ -69,10 +82,14 @@ func New(options Options) *Server {
 	if s.dial == nil {
 		s.dial = (&net.Dialer{}).DialContext
 	}
+	if s.dialFrom == nil {
+		s.dialFrom = DialFrom
+	}
 	if s.listen == nil {
 		// Go sets SO_REUSEADDR on listening sockets, so a port is free as soon as its listener is closed.
 		s.listen = (&net.ListenConfig{}).Listen
 	}
+	s.signer, s.idp = newSigner(s.cookies.secret), newIDPClient(options, s.dial)
 	s.context, s.stop = context.WithCancel(context.Background())
 	return s
 }
@@ -96,7 +113,9 @@ func (s *Server) Apply(config Config) error {
 	errs := s.applyGroups(config)
 	fronts, order, frontErrs := s.frontends(config)
 	errs = append(errs, frontErrs...)
-	var closing []*socket
+	nodes, nodeOrder, nodeErrs := s.nodeFronts(config)
+	errs = append(errs, nodeErrs...)
+	closing := s.replaceNodes(nodes)
 	for at, socket := range s.sockets {
 		if front := fronts[at]; front != nil {
 			socket.front.Store(front)
@@ -115,6 +134,11 @@ func (s *Server) Apply(config Config) error {
 	for _, at := range order {
 		if err := s.open(at, fronts[at]); err != nil {
 			errs = append(errs, fmt.Errorf("proxy: listener %s: %w", fronts[at].listener, err))
+		}
+	}
+	for _, at := range nodeOrder {
+		if err := s.openNode(at, nodes[at]); err != nil {
+			errs = append(errs, fmt.Errorf("proxy: listener %s: %w", nodes[at].listener, err))
 		}
 	}
 	return errors.Join(errs...)
@@ -137,13 +161,14 @@ func (s *Server) applyGroups(config Config) (errs []error) {
 			Action{Forward: &config.NetworkLoadBalancers[i].Listeners[j].Forward}.uses(used)
 		}
 	}
+	scopes := config.scopes()
 	for _, c := range config.TargetGroups {
 		g := s.groups[c.ID]
 		if g == nil {
 			g = &group{id: c.ID}
 			s.groups[c.ID] = g
 		}
-		if err := s.updateGroup(g, c, used[c.ID]); err != nil {
+		if err := s.updateGroup(g, c, used[c.ID], scopes[c.ID]); err != nil {
 			errs = append(errs, fmt.Errorf("proxy: target group %s: %w", c.ID, err))
 		}
 	}
@@ -232,6 +257,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		<-finished
 	}
 	s.stop()
+	s.idp.CloseIdleConnections()
 	s.endTargets()
 	return err
 }
@@ -243,8 +269,11 @@ func (s *Server) Close() {
 	_ = s.Shutdown(ended) // what had to be ended was meant to be
 }
 
+// closer is an open port, of whatever kind.
+type closer interface{ close() }
+
 // shut keeps new work from starting and ends health checks.
-func (s *Server) shut() []*socket {
+func (s *Server) shut() []closer {
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	s.mu.Lock()
@@ -255,8 +284,11 @@ func (s *Server) shut() []*socket {
 			t.health.stop()
 		}
 	}
-	sockets := make([]*socket, 0, len(s.sockets))
+	sockets := make([]closer, 0, len(s.sockets)+len(s.nodes))
 	for _, socket := range s.sockets {
+		sockets = append(sockets, socket)
+	}
+	for _, socket := range s.nodes {
 		sockets = append(sockets, socket)
 	}
 	return sockets

@@ -107,7 +107,16 @@ func (c *side) handle(r *request, a *arrival) bool {
 	case forwardedCount(r.fields) > maxForwardedFor:
 		return c.answer(r, a, page(463))
 	}
-	switch to := a.front.route(r, a.peer.Addr()); {
+	if a.front.signIns != nil && r.path == idpResponse {
+		return c.answer(r, a, c.server.finishSignIn(r, a))
+	}
+	to := a.front.route(r, a.peer.Addr())
+	if to.signIn != nil || to.token != nil {
+		if own, ok := c.admit(r, a, to); !ok {
+			return c.answer(r, a, own)
+		}
+	}
+	switch {
 	case to.fixed != nil:
 		return c.answer(r, a, fixed(to.fixed))
 	case to.redirect != nil:

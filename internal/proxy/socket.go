@@ -37,43 +37,47 @@ func (s *Server) open(at netip.AddrPort, front *frontend) error {
 	s.mu.Lock()
 	s.sockets[at] = socket
 	s.mu.Unlock()
-	s.background.Go(socket.accept)
+	s.background.Go(func() { s.accept(listener, socket.begin) })
 	return nil
 }
 
-// accept serves connections until the listener closes.
-func (k *socket) accept() {
+// accept hands over connections until the listener closes.
+func (s *Server) accept(listener net.Listener, take func(net.Conn)) {
 	const slow = 50 * time.Millisecond
 	for {
-		raw, err := k.listener.Accept()
-		if errors.Is(err, net.ErrClosed) || k.server.context.Err() != nil {
+		raw, err := listener.Accept()
+		if errors.Is(err, net.ErrClosed) || s.context.Err() != nil {
 			if err == nil {
 				closeQuietly(raw)
 			}
 			return
 		}
 		if err != nil { // such as too many open files: it passes, or someone has to act
-			k.server.log.Warn("cannot accept a connection", "address", k.listener.Addr().String(), "error", err)
+			s.log.Warn("cannot accept a connection", "address", listener.Addr().String(), "error", err)
 			wait := make(chan struct{})
-			k.server.clock.AfterFunc(slow, func() { close(wait) })
+			s.clock.AfterFunc(slow, func() { close(wait) })
 			select {
 			case <-wait:
-			case <-k.server.context.Done():
+			case <-s.context.Done():
 			}
 			continue
 		}
-		c := newClientConn(k, raw)
-		k.mu.Lock()
-		if k.closing {
-			k.mu.Unlock()
-			c.dog.end()
-			closeQuietly(raw)
-			continue
-		}
-		k.conns[c] = struct{}{}
-		k.server.background.Go(c.serve)
-		k.mu.Unlock()
+		take(raw)
 	}
+}
+
+// begin serves a connection.
+func (k *socket) begin(raw net.Conn) {
+	c := newClientConn(k, raw)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closing {
+		c.dog.end()
+		closeQuietly(raw)
+		return
+	}
+	k.conns[c] = struct{}{}
+	k.server.background.Go(c.serve)
 }
 
 func (k *socket) forget(c *clientConn) {

@@ -33,6 +33,8 @@ type target struct {
 	key     TargetKey
 	address netip.AddrPort
 	tls     bool
+	// quicServer is the server id that connection ids of QUIC have, "" without.
+	quicServer string
 	// streams speaks to a target of HTTP/2, and is nil for others. What runs there ends with ended.
 	streams *http.Transport
 	ended   context.Context
@@ -42,14 +44,16 @@ type target struct {
 	leaving  atomic.Bool // draining: no new requests
 
 	// Guarded by Server.mu.
+	zone     string    // for Network Load Balancers
 	slowFrom time.Time // when slow start began; zero when it is not in it
 	exempt   bool      // it does not start slowly when it first becomes healthy
 
 	mu        sync.Mutex
 	idle      []*targetConn // the one that has been idle longest comes first, and is used next
 	active    map[*targetConn]struct{}
-	over      bool // the deregistration delay is over, or the server is closing: nothing may run any more
-	unpooled  bool // connections are closed after use
+	flows     map[carried]struct{} // of a Network Load Balancer
+	over      bool                 // the deregistration delay is over, or the server is closing: nothing may run any more
+	unpooled  bool                 // connections are closed after use
 	stopSweep func() bool
 
 	health targetState // guarded by Server.mu
@@ -249,6 +253,7 @@ func (t *target) pooling(on bool) {
 // cut ends whatever still runs, for good.
 func (t *target) cut() {
 	t.pooling(false)
+	defer t.cutFlows()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.over = true

@@ -17,14 +17,15 @@ type terminator struct {
 
 // secured is what is known of a client's TLS connection, as the X-Amzn-Tls- headers and logs word it.
 type secured struct {
-	version string // TLSv1.3
-	suite   string // OpenSSL's name
-	name    string // SNI
+	version string      // TLSv1.3
+	suite   string      // OpenSSL's name
+	name    string      // SNI
+	cert    *clientCert // nil when the client was asked for none, or has none
 }
 
 // newTerminator makes a terminator, or takes the one there is. With an error it is one that serves what was understood;
 // that may be nobody, but never anybody in plain text.
-func newTerminator(section *TLS, before *frontend) (*terminator, error) {
+func newTerminator(section *TLS, before *frontend, clock Clock) (*terminator, error) {
 	if before != nil && before.tls != nil && before.tls.section.equal(section) {
 		return before.tls, nil
 	}
@@ -46,6 +47,11 @@ func newTerminator(section *TLS, before *frontend) (*terminator, error) {
 	if section.HTTP2 {
 		t.config.NextProtos = []string{"h2", "http/1.1"}
 	}
+	if section.Mutual != nil {
+		mutual := *section.Mutual
+		t.section.Mutual = &mutual
+		mutual.configure(t.config, clock)
+	}
 	return t, err
 }
 
@@ -64,6 +70,9 @@ func (c *clientConn) secure() bool {
 	state := conn.ConnectionState()
 	c.dog.touch()
 	c.tls = &secured{version: versionName(state.Version), suite: suiteName(state.CipherSuite), name: state.ServerName}
+	if mutual := front.tls.section.Mutual; mutual != nil && len(state.PeerCertificates) > 0 {
+		c.tls.cert = newClientCert(state.PeerCertificates, mutual.TrustStore != nil)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.raw = conn

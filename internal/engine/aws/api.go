@@ -28,12 +28,9 @@ type api struct {
 	tagging *resourcegroupstaggingapi.Client
 }
 
-// newAPI makes the clients. Unless the configuration says otherwise, they retry adaptively: throttle answers slow down
-// all calls of a service.
-func newAPI(config aws.Config) api {
-	if config.Retryer == nil && config.RetryMode == "" {
-		config.RetryMode = aws.RetryModeAdaptive
-	}
+// newAPI makes the clients. Retrying is the SDK's; the budget paces every attempt.
+func newAPI(config aws.Config, b *budget) api {
+	config = b.install(config)
 	return api{
 		elb:     elb.NewFromConfig(config),
 		ec2:     ec2.NewFromConfig(config),

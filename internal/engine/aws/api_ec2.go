@@ -3,6 +3,7 @@ package aws
 import (
 	"cmp"
 	"context"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -152,13 +153,46 @@ func (a api) subnets(ctx context.Context, vpc string) ([]subnet, error) {
 			list = append(list, subnet{
 				ID: aws.ToString(s.SubnetId), Zone: aws.ToString(s.AvailabilityZone),
 				FreeAddresses: int(aws.ToInt32(s.AvailableIpAddressCount)),
-				Outpost:       aws.ToString(s.OutpostArn) != "", Tags: ec2Tags(s.Tags),
+				Outpost:       aws.ToString(s.OutpostArn) != "", Blocks: subnetBlocks(s), Tags: ec2Tags(s.Tags),
 			})
 		}
 		return out.NextToken, false, nil
 	})
 	slices.SortFunc(list, func(a, b subnet) int { return cmp.Compare(a.ID, b.ID) })
 	return list, err
+}
+
+// subnetBlocks are the subnet's blocks of addresses, that of IPv4 first.
+func subnetBlocks(s ec2types.Subnet) []netip.Prefix {
+	blocks := appendPrefix(nil, s.CidrBlock)
+	for _, a := range s.Ipv6CidrBlockAssociationSet {
+		if a.Ipv6CidrBlockState != nil && a.Ipv6CidrBlockState.State == ec2types.SubnetCidrBlockStateCodeAssociated {
+			blocks = appendPrefix(blocks, a.Ipv6CidrBlock)
+		}
+	}
+	return blocks
+}
+
+// vpcBlocks reads the VPC's blocks of addresses, those of IPv4 first.
+func (a api) vpcBlocks(ctx context.Context, vpc string) ([]netip.Prefix, error) {
+	out, err := a.ec2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{VpcIds: []string{vpc}})
+	if err != nil {
+		return nil, ec2Error("DescribeVpcs", err)
+	}
+	var v4, v6 []netip.Prefix
+	for _, v := range out.Vpcs {
+		for _, b := range v.CidrBlockAssociationSet {
+			if b.CidrBlockState != nil && b.CidrBlockState.State == ec2types.VpcCidrBlockStateCodeAssociated {
+				v4 = appendPrefix(v4, b.CidrBlock)
+			}
+		}
+		for _, b := range v.Ipv6CidrBlockAssociationSet {
+			if b.Ipv6CidrBlockState != nil && b.Ipv6CidrBlockState.State == ec2types.VpcCidrBlockStateCodeAssociated {
+				v6 = appendPrefix(v6, b.Ipv6CidrBlock)
+			}
+		}
+	}
+	return append(v4, v6...), nil
 }
 
 // zoneTypes reads the type of each zone of the region that the account can use, by zone name.

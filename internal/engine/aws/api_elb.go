@@ -152,25 +152,46 @@ func (a api) setTags(ctx context.Context, arn string, set []lb.Tag, gone []strin
 }
 
 func (a api) createLoadBalancer(ctx context.Context, b LoadBalancer, groups []string, t tags) (loadBalancer, error) {
-	out, err := a.elb.CreateLoadBalancer(ctx, &elb.CreateLoadBalancerInput{
+	in := &elb.CreateLoadBalancerInput{
 		Name: aws.String(b.Name), Type: elbtypes.LoadBalancerTypeEnum(b.Type),
 		Scheme: elbtypes.LoadBalancerSchemeEnum(b.Scheme), IpAddressType: elbtypes.IpAddressType(b.IPAddressType),
 		Subnets: b.Subnets, SecurityGroups: groups, Tags: sdkELBTags(t.sorted()),
-	})
+		EnablePrefixForIpv6SourceNat: elbtypes.EnablePrefixForIpv6SourceNatEnum(b.SourceNAT),
+	}
+	if b.Mappings != nil {
+		in.Subnets, in.SubnetMappings = nil, sdkMappings(b.Mappings)
+	}
+	out, err := a.elb.CreateLoadBalancer(ctx, in)
 	if err != nil {
 		return loadBalancer{}, elbError("CreateLoadBalancer", err)
 	}
 	return loadBalancerRow(out.LoadBalancers[0], t), nil
 }
 
-func (a api) setSecurityGroups(ctx context.Context, arn string, groups []string) error {
-	_, err := a.elb.SetSecurityGroups(ctx, &elb.SetSecurityGroupsInput{LoadBalancerArn: aws.String(arn), SecurityGroups: groups})
+func (a api) setSecurityGroups(ctx context.Context, arn string, groups []string, link lb.Switch) error {
+	_, err := a.elb.SetSecurityGroups(ctx, &elb.SetSecurityGroupsInput{
+		LoadBalancerArn: aws.String(arn), SecurityGroups: groups,
+		EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic: elbtypes.EnforceSecurityGroupInboundRulesOnPrivateLinkTrafficEnum(link),
+	})
 	return elbError("SetSecurityGroups", err)
 }
 
-func (a api) setSubnets(ctx context.Context, arn string, subnets []string) error {
-	_, err := a.elb.SetSubnets(ctx, &elb.SetSubnetsInput{LoadBalancerArn: aws.String(arn), Subnets: subnets})
-	return elbError("SetSubnets", err)
+// setSubnets changes the subnets, and with them source NAT. Where addresses of IPv6 are given to a load balancer that had
+// none, its address type is part of the same call.
+func (a api) setSubnets(ctx context.Context, arn string, b LoadBalancer, t lb.IPAddressType) ([]mapping, error) {
+	in := &elb.SetSubnetsInput{
+		LoadBalancerArn: aws.String(arn), Subnets: b.Subnets,
+		EnablePrefixForIpv6SourceNat: elbtypes.EnablePrefixForIpv6SourceNatEnum(b.SourceNAT),
+		IpAddressType:                elbtypes.IpAddressType(t),
+	}
+	if b.Mappings != nil {
+		in.Subnets, in.SubnetMappings = nil, sdkMappings(b.Mappings)
+	}
+	out, err := a.elb.SetSubnets(ctx, in)
+	if err != nil {
+		return nil, elbError("SetSubnets", err)
+	}
+	return zoneMappings(out.AvailabilityZones), nil
 }
 
 func (a api) setIPAddressType(ctx context.Context, arn string, t lb.IPAddressType) error {

@@ -42,7 +42,7 @@ func (p performer) loadBalancer(ctx context.Context, verb plan.Verb, want LoadBa
 // makeLoadBalancer creates a load balancer or takes the one of that name that has our tags. CreateLoadBalancer answers
 // with an existing one that has the same settings, whoever made it; so a name that a user gave is looked up before.
 func (p performer) makeLoadBalancer(ctx context.Context, want LoadBalancer, groups []string) (loadBalancer, error) {
-	if want.Name != want.expected {
+	if want.named {
 		row, found, err := p.adopt(ctx, want, nil)
 		if found || err != nil {
 			return row, err
@@ -128,17 +128,23 @@ func (p performer) updateLoadBalancer(ctx context.Context, row loadBalancer, wan
 	}
 	edit(func(b *loadBalancer) { b.Tags = b.Tags.changed(set, gone) })
 	groups = slices.Sorted(slices.Values(groups))
-	if !slices.Equal(row.SecurityGroups, groups) {
-		if err := p.api.setSecurityGroups(ctx, row.ARN, groups); err != nil {
+	if !slices.Equal(row.SecurityGroups, groups) || row.over(want).PrivateLink != want.PrivateLink {
+		if err := p.api.setSecurityGroups(ctx, row.ARN, groups, want.PrivateLink); err != nil {
 			return p.explainGroups(ctx, err, groups)
 		}
-		edit(func(b *loadBalancer) { b.SecurityGroups = groups })
+		edit(func(b *loadBalancer) {
+			b.SecurityGroups, b.PrivateLink = groups, lb.Switch(orElse(string(want.PrivateLink), string(b.PrivateLink)))
+		})
 	}
-	if !slices.Equal(row.Subnets, want.Subnets) {
-		if err := p.api.setSubnets(ctx, row.ARN, want.Subnets); err != nil {
+	if family, differs := row.placedOtherwise(want); differs {
+		zones, err := p.api.setSubnets(ctx, row.ARN, want.keeping(row), family)
+		if err != nil {
 			return err
 		}
-		edit(func(b *loadBalancer) { b.Subnets = want.Subnets })
+		row.IPAddressType = lb.IPAddressType(orElse(string(family), string(row.IPAddressType)))
+		edit(func(b *loadBalancer) {
+			b.Subnets, b.Mappings, b.SourceNAT, b.IPAddressType = want.Subnets, zones, want.SourceNAT, row.IPAddressType
+		})
 	}
 	if row.IPAddressType != want.IPAddressType {
 		if err := p.api.setIPAddressType(ctx, row.ARN, want.IPAddressType); err != nil {

@@ -28,6 +28,9 @@ func loadBalancerRow(b elbtypes.LoadBalancer, t tags) loadBalancer {
 		row.State = string(b.State.Code)
 	}
 	row.Subnets = zoneSubnets(b.AvailabilityZones)
+	row.Mappings = zoneMappings(b.AvailabilityZones)
+	row.SourceNAT = lb.Switch(b.EnablePrefixForIpv6SourceNat)
+	row.PrivateLink = lb.Switch(aws.ToString(b.EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic))
 	return row
 }
 
@@ -95,6 +98,7 @@ func actionRow(list []elbtypes.Action) action {
 		forward := forwardTo(groups)
 		if s := a.ForwardConfig.TargetGroupStickinessConfig; s != nil && aws.ToBool(s.Enabled) {
 			forward.Sticky = time.Duration(aws.ToInt32(s.DurationSeconds)) * time.Second
+			forward.BySource = aws.ToInt32(s.DurationSeconds) == 0
 		}
 		return forward
 	case a.Type == elbtypes.ActionTypeEnumForward:
@@ -126,6 +130,9 @@ func sdkActions(a action) []elbtypes.Action {
 			config.TargetGroups = append(config.TargetGroups, elbtypes.TargetGroupTuple{
 				TargetGroupArn: aws.String(g.Group), Weight: aws.Int32(int32(g.Weight)),
 			})
+		}
+		if a.BySource {
+			config.TargetGroupStickinessConfig = &elbtypes.TargetGroupStickinessConfig{Enabled: aws.Bool(true)}
 		}
 		if a.Sticky > 0 {
 			config.TargetGroupStickinessConfig = &elbtypes.TargetGroupStickinessConfig{

@@ -37,6 +37,8 @@ type Options struct {
 	Parallel int                                              // steps of one plan at a time; 8 by default
 	// ExternalTags are tag keys that somebody else manages: they are neither changed nor removed.
 	ExternalTags []string
+	// Throttles are limits of users, beside what AWS's answers teach.
+	Throttles []Throttle
 	// Checkpoints keeps what is known outside of the process, so that the next start reads little. None when nil.
 	Checkpoints Store
 }
@@ -107,7 +109,7 @@ func New(o Options) (*Engine, error) {
 	if o.Config.Region == "" {
 		return nil, errors.New("aws: the region must be given")
 	}
-	api := newAPI(o.Config)
+	api := newAPI(o.Config, newBudget(o.Throttles))
 	mirror := newMirror(o.Cluster, o.Now)
 	attributes := &attributes{api: api, touch: mirror.touch}
 	where := strings.Join([]string{o.Cluster, o.Config.Region, o.VPCID}, " ")
@@ -152,8 +154,10 @@ func (e *Engine) Provisioning(ctx context.Context) ([]lb.StackID, error) {
 	return slices.Sorted(maps.Keys(changed)), nil
 }
 
-// Features are those of the Application Load Balancer that this engine has so far.
-func (e *Engine) Features() lb.Features { return lb.Features{lb.InstanceTargetsFeature} }
+// Features are what this engine has so far.
+func (e *Engine) Features() lb.Features {
+	return lb.Features{lb.InstanceTargetsFeature, lb.NetworkFeature}
+}
 
 // Plan returns the steps from what the mirror has of a stack to what is wanted. It reads the VPC's subnets where a load
 // balancer is new or names its subnets, and target groups of others that rules name, unless they are known.
@@ -164,29 +168,18 @@ func (e *Engine) Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdi
 	if err := e.lookInto(ctx, want.ID); err != nil {
 		return plan.Plan{}, nil, err
 	}
-	v := e.mirror.planning(want.ID, wantsBackend(want))
-	want = e.settings.asIs(want, v)
-	subnets := map[lb.ResourceID][]string{}
-	var verdicts []lb.Verdict
-	for _, b := range want.LoadBalancers {
-		row, exists := e.settings.existing(b, v)
-		if exists && len(b.Subnets.IDsOrNames) == 0 && len(b.Subnets.Tags) == 0 {
-			subnets[b.ID] = row.Subnets
-			continue
-		}
-		ids, problem, err := e.network.subnetsFor(ctx, e.options.Cluster, b)
-		if err != nil {
-			return plan.Plan{}, nil, fmt.Errorf("aws: find subnets for %s: %w", b.Name, err)
-		}
-		if problem != nil {
-			verdicts = append(verdicts, problem.verdicts(want.Members, b.Subnets)...)
-		}
-		subnets[b.ID] = ids
-	}
+	want, verdicts := e.settings.settled(want, e.mirror.view(want.ID))
 	if len(verdicts) > 0 {
 		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(verdicts), nil
 	}
-	want, verdicts, err := e.groups.resolved(ctx, want)
+	v := e.mirror.planning(want.ID, wantsBackend(want))
+	want = e.settings.asIs(want, v)
+	places, verdicts, err := e.places(ctx, want, v)
+	if err != nil || slices.ContainsFunc(verdicts, refused) {
+		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(verdicts), err
+	}
+	warnings := verdicts
+	want, verdicts, err = e.groups.resolved(ctx, want)
 	if err != nil || len(verdicts) > 0 {
 		return plan.Plan{Stack: want.ID}, verdicts, err
 	}
@@ -194,13 +187,56 @@ func (e *Engine) Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdi
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
-	p, verdicts, err := e.planWith(want, v, subnets, func(arn string) error { return e.attributes.learn(ctx, arn) })
-	return p, append(verdicts, missing...), err
+	p, verdicts, err := e.planWith(want, v, places, func(arn string) error { return e.attributes.learn(ctx, arn) })
+	return p, lb.SortVerdicts(slices.Concat(verdicts, missing, warnings)), err
 }
 
-// planWith plans with subnets resolved. learn reads attributes that are not known.
-func (e *Engine) planWith(want lb.Stack, v view, subnets map[lb.ResourceID][]string, learn func(arn string) error) (plan.Plan, []lb.Verdict, error) {
-	lowered := lower(e.settings, want, v, subnets)
+func refused(v lb.Verdict) bool { return v.Severity == lb.Refused }
+
+// places finds where the load balancers of a stack are. What it reads is remembered.
+func (e *Engine) places(ctx context.Context, want lb.Stack, v view) (map[lb.ResourceID]placement, []lb.Verdict, error) {
+	places := map[lb.ResourceID]placement{}
+	var verdicts []lb.Verdict
+	if unsecured(want) {
+		if err := e.network.learnBlocks(ctx); err != nil {
+			return nil, nil, fmt.Errorf("aws: read the addresses of the VPC: %w", err)
+		}
+	}
+	for _, b := range want.LoadBalancers {
+		row, exists := e.settings.existing(b, v)
+		ids := row.Subnets
+		if !exists || len(b.Subnets.IDsOrNames)+len(b.Subnets.Tags) > 0 {
+			found, problem, err := e.network.subnetsFor(ctx, e.options.Cluster, b)
+			if err != nil {
+				return nil, nil, fmt.Errorf("aws: find subnets for %s: %w", b.Name, err)
+			}
+			if problem != nil {
+				verdicts = append(verdicts, problem.verdicts(want.Members, b.Subnets)...)
+				continue
+			}
+			ids = found
+		}
+		place := placement{ids: ids}
+		if b.Network.Addresses.Any() {
+			known, err := e.network.subnets(ctx)
+			if err != nil {
+				return nil, nil, fmt.Errorf("aws: find subnets for %s: %w", b.Name, err)
+			}
+			var problems []lb.Verdict
+			place.mappings, problems = mappings(b, ids, known)
+			verdicts = append(verdicts, problems...)
+			if exists {
+				verdicts = append(verdicts, fixedAddresses(b, row, place.mappings)...)
+			}
+		}
+		places[b.ID] = place
+	}
+	return places, verdicts, nil
+}
+
+// planWith plans with places resolved. learn reads attributes that are not known.
+func (e *Engine) planWith(want lb.Stack, v view, places map[lb.ResourceID]placement, learn func(arn string) error) (plan.Plan, []lb.Verdict, error) {
+	lowered := lower(e.settings, want, v, places)
 	if len(lowered.verdicts) > 0 {
 		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(lowered.verdicts), nil
 	}
@@ -208,7 +244,7 @@ func (e *Engine) planWith(want lb.Stack, v view, subnets map[lb.ResourceID][]str
 	if v.Backend != nil && (wantsBackend(want) || !v.BackendNeeded) {
 		have = append(have, backendGroup(e.settings, v, nil))
 	}
-	have, err := e.attributes.compared(have, lowered.resources, learn)
+	have, err := e.attributes.compared(asWanted(have, lowered.resources), lowered.resources, learn)
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
@@ -240,7 +276,7 @@ func (e *Engine) Observe(stack lb.StackID) lb.Observed {
 	for _, b := range v.LoadBalancers {
 		_, id, _ := b.Tags.owner(e.options.Cluster)
 		o := lb.ObservedLoadBalancer{
-			ID: id, DNSName: b.DNSName, ZoneID: b.ZoneID,
+			ID: id, Name: b.Name, DNSName: b.DNSName, ZoneID: b.ZoneID, IPAddressType: b.IPAddressType,
 			Active: b.State == "active" || b.State == "active_impaired",
 		}
 		i, twice := seen[id]
@@ -249,7 +285,13 @@ func (e *Engine) Observe(stack lb.StackID) lb.Observed {
 			seen[id] = len(observed.LoadBalancers)
 			observed.LoadBalancers = append(observed.LoadBalancers, o)
 		case chosen.names[id] == b.Name:
-			observed.LoadBalancers[i] = o // the other one is about to go
+			observed.Leaving = append(observed.Leaving, observed.LoadBalancers[i])
+			observed.LoadBalancers[i] = o
+		default:
+			observed.Leaving = append(observed.Leaving, o)
+		}
+		if b.Type == lb.Network && len(b.SecurityGroups) == 0 {
+			observed.Unsecured, observed.Surroundings = true, e.network.surroundings(b.Subnets, b.Scheme)
 		}
 	}
 	for _, g := range v.TargetGroups {

@@ -53,11 +53,29 @@ func existingTargetGroup(s settings, g targetGroup) TargetGroup {
 	}
 }
 
+// asWanted gives load balancers that there are the settings that nobody asks of them.
+func asWanted(have, want []plan.Resource) []plan.Resource {
+	have = slices.Clone(have)
+	for i, r := range have {
+		h, ok := r.(LoadBalancer)
+		at := slices.IndexFunc(want, func(w plan.Resource) bool { return w.ID() == r.ID() })
+		if !ok || at < 0 {
+			continue
+		}
+		if w, ok := want[at].(LoadBalancer); ok {
+			seen := loadBalancer{Mappings: h.Mappings, SourceNAT: h.SourceNAT, PrivateLink: h.PrivateLink, IPAddressType: h.IPAddressType}.over(w)
+			h.Mappings, h.SourceNAT, h.PrivateLink = seen.Mappings, seen.SourceNAT, seen.PrivateLink
+			have[i] = h
+		}
+	}
+	return have
+}
+
 func existingLoadBalancer(s settings, b loadBalancer, v view) LoadBalancer {
 	_, resource, _ := b.Tags.owner(s.cluster)
 	have := LoadBalancer{
 		Resource: resource, Name: b.Name, Type: b.Type, Scheme: b.Scheme, IPAddressType: b.IPAddressType,
-		Subnets: b.Subnets, Tags: b.Tags.ours(s.cluster, s.externalTags), arn: b.ARN,
+		Subnets: b.Subnets, Mappings: b.Mappings, SourceNAT: b.SourceNAT, PrivateLink: b.PrivateLink, Tags: b.Tags.ours(s.cluster, s.externalTags), arn: b.ARN,
 	}
 	for _, id := range b.SecurityGroups {
 		have.SecurityGroups = append(have.SecurityGroups, groupRef(id, v))

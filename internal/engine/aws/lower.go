@@ -27,9 +27,15 @@ type lowered struct {
 	verdicts  []lb.Verdict             // Refused ones mean that nothing may be done
 }
 
+// placement is where a load balancer is.
+type placement struct {
+	ids      []string
+	mappings []mapping // where static addresses are given
+}
+
 // lower turns a stack into resources. What the view has and may stay keeps its name; subnets are those resolved for
 // each load balancer of the stack.
-func lower(s settings, want lb.Stack, v view, subnets map[lb.ResourceID][]string) lowered {
+func lower(s settings, want lb.Stack, v view, subnets map[lb.ResourceID]placement) lowered {
 	out := lowered{
 		rules: map[plan.ID][]Rule{}, foreign: map[plan.ID]map[int]bool{}, names: map[lb.ResourceID]string{},
 	}
@@ -52,12 +58,13 @@ func lower(s settings, want lb.Stack, v view, subnets map[lb.ResourceID][]string
 		out.resources = append(out.resources, lowered)
 	}
 	for _, b := range want.LoadBalancers {
-		lowered, taken := s.loadBalancer(b, v, want, groups)
+		lowered, taken := s.loadBalancer(b, v, groups)
 		if taken {
 			out.verdicts = append(out.verdicts, nameTaken(want, "load balancer", lowered.Name,
 				"Give the load balancer another name together with the new scheme")...)
 		}
-		lowered.Subnets = slices.Sorted(slices.Values(subnets[b.ID]))
+		lowered.Subnets = slices.Sorted(slices.Values(subnets[b.ID].ids))
+		lowered.Mappings = subnets[b.ID].mappings
 		out.names[b.ID] = lowered.Name
 		out.resources = append(out.resources, lowered)
 		s.listeners(&out, b, lowered.ID(), v)
@@ -128,17 +135,20 @@ func (s settings) targetGroup(g lb.TargetGroup, v view) (out TargetGroup, taken 
 		// The port is a default for targets that are registered without one. It cannot be changed and nothing of
 		// ours uses it, so another port alone does not replace the group.
 		out.Name, out.Port, out.arn = row.Name, row.Port, row.ARN
+		if out.HealthCheck.Matcher == "" {
+			out.HealthCheck.Matcher = row.HealthCheck.Matcher // AWS has one where nobody gives any
+		}
 		return out, false
 	}
 	return out, slices.ContainsFunc(v.TargetGroups, func(r targetGroup) bool { return r.Name == g.Name })
 }
 
 // loadBalancer lowers a load balancer without its subnets. taken is as for targetGroup.
-func (s settings) loadBalancer(b lb.LoadBalancer, v view, want lb.Stack, groups map[lb.ResourceID]plan.ID) (LoadBalancer, bool) {
+func (s settings) loadBalancer(b lb.LoadBalancer, v view, groups map[lb.ResourceID]plan.ID) (LoadBalancer, bool) {
 	out := LoadBalancer{
 		Resource: b.ID, Name: b.Name, Type: b.Type, Scheme: b.Scheme, IPAddressType: b.IPAddressType,
-		Attributes: b.Attributes, Tags: s.userTags(b.Tags), Objects: b.From,
-		expected: lb.LoadBalancerName(s.cluster, want.ID, b.Scheme),
+		SourceNAT: b.Network.SourceNAT, PrivateLink: b.Network.PrivateLinkIngress,
+		Attributes: b.Attributes, Tags: s.userTags(b.Tags), Objects: b.From, named: b.Named,
 	}
 	for _, ref := range b.SecurityGroups {
 		switch {
@@ -221,7 +231,7 @@ func actionOf(a lb.Action) action {
 			groups = append(groups, weighted{Group: orElse(string(g.ID)+g.ARN, g.Name), Weight: g.Weight})
 		}
 		forward := forwardTo(groups)
-		forward.Sticky = a.Forward.Sticky
+		forward.Sticky, forward.BySource = a.Forward.Sticky, a.Forward.BySource
 		return forward
 	case a.Redirect != nil:
 		return redirectTo(*a.Redirect)

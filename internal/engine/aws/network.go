@@ -19,9 +19,33 @@ type network struct {
 	vpc string
 	now func() time.Time
 
-	mu     sync.Mutex
-	known  *vpcNetwork
-	readAt time.Time
+	mu         sync.Mutex
+	known      *vpcNetwork
+	readAt     time.Time
+	wantBlocks bool // some load balancer has no security groups, so that the VPC's own addresses count
+}
+
+// learnBlocks reads the VPC's addresses unless they are known, and the subnets with them.
+func (n *network) learnBlocks(ctx context.Context) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.wantBlocks = true
+	if n.known != nil && n.known.Blocks != nil {
+		return nil
+	}
+	return n.read(ctx, n.known != nil && n.known.Public != nil)
+}
+
+// subnets are those of the VPC, read when they are not known.
+func (n *network) subnets(ctx context.Context) ([]subnet, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.known == nil {
+		if err := n.read(ctx, false); err != nil {
+			return nil, err
+		}
+	}
+	return n.known.Subnets, nil
 }
 
 // subnetsFor resolves the subnets of a load balancer. Both results are empty only with an error.
@@ -69,6 +93,11 @@ func (n *network) read(ctx context.Context, routes bool) error {
 	}
 	if read.ZoneTypes, err = n.api.zoneTypes(ctx); err != nil {
 		return err
+	}
+	if n.wantBlocks {
+		if read.Blocks, err = n.api.vpcBlocks(ctx, n.vpc); err != nil {
+			return err
+		}
 	}
 	if routes {
 		if read.Public, err = n.api.publicSubnets(ctx, n.vpc, read.Subnets); err != nil {

@@ -34,18 +34,21 @@ func NewOffline(o Options) engine.Engine {
 
 // Plan is as the engine's own, with subnets as they are named, or else "discovered at apply".
 func (o offline) Plan(_ context.Context, want lb.Stack) (plan.Plan, []lb.Verdict, error) {
-	subnets := map[lb.ResourceID][]string{}
+	places := map[lb.ResourceID]placement{}
 	for _, b := range want.LoadBalancers {
+		var place placement
 		switch {
 		case len(b.Subnets.IDsOrNames) > 0:
-			subnets[b.ID] = b.Subnets.IDsOrNames
+			place.ids = b.Subnets.IDsOrNames
+			place.mappings, _ = mappings(b, place.ids, nil) // counts are compile's to check
 		case len(b.Subnets.Tags) > 0:
-			subnets[b.ID] = []string{b.Subnets.String() + ", " + discoveredAtApply}
+			place.ids = []string{b.Subnets.String() + ", " + discoveredAtApply}
 		default:
-			subnets[b.ID] = []string{discoveredAtApply}
+			place.ids = []string{discoveredAtApply}
 		}
+		places[b.ID] = place
 	}
-	return o.planWith(want, o.mirror.view(want.ID), subnets, func(string) error { return nil })
+	return o.planWith(want, o.mirror.view(want.ID), places, func(string) error { return nil })
 }
 
 // Apply fails every step.

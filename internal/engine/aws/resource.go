@@ -90,13 +90,16 @@ type LoadBalancer struct {
 	Scheme         lb.Scheme
 	IPAddressType  lb.IPAddressType
 	Subnets        []string  // ids, sorted
+	Mappings       []mapping // the same with static addresses, sorted; nil where none are given
+	SourceNAT      lb.Switch
+	PrivateLink    lb.Switch // whether security groups count for it
 	SecurityGroups []plan.ID // sorted; of kind "" for a group that no resource of the plan stands for, by its id
 	Attributes     []lb.Attribute
 	Tags           []lb.Tag
 	Objects        []lb.Object
 
-	arn      string
-	expected string // the name that this engine would derive; another one was given by a user
+	arn   string
+	named bool // Name was given by a user, so that others may have it
 }
 
 // ID is the load balancer's name, which is unique within account and region.
@@ -108,13 +111,25 @@ func (b LoadBalancer) Fields() []plan.Field {
 	for _, g := range b.SecurityGroups {
 		groups = append(groups, g.Name)
 	}
-	return append([]plan.Field{
+	fields := []plan.Field{
 		{Name: "type", Value: string(b.Type)},
 		{Name: "scheme", Value: string(b.Scheme)},
 		{Name: "ip-address-type", Value: string(b.IPAddressType)},
 		{Name: "subnets", Value: strings.Join(b.Subnets, ", ")},
 		{Name: "security-groups", Value: strings.Join(groups, ", ")},
-	}, append(attributeFields(b.Attributes), tagFields(b.Tags)...)...)
+	}
+	for _, m := range b.Mappings {
+		if m.given() {
+			fields = append(fields, plan.Field{Name: "addresses", Value: m.String()})
+		}
+	}
+	if b.SourceNAT != lb.AsIs {
+		fields = append(fields, plan.Field{Name: "source-nat", Value: string(b.SourceNAT)})
+	}
+	if b.PrivateLink != lb.AsIs {
+		fields = append(fields, plan.Field{Name: "security groups for private link", Value: string(b.PrivateLink)})
+	}
+	return append(fields, append(attributeFields(b.Attributes), tagFields(b.Tags)...)...)
 }
 
 // Refs are its security groups.

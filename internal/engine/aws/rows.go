@@ -18,8 +18,10 @@ type loadBalancer struct {
 	Type                            lb.Type
 	Scheme                          lb.Scheme
 	IPAddressType                   lb.IPAddressType
-	State                           string   // LoadBalancerState.Code: provisioning, active, active_impaired, failed
-	Subnets                         []string // ids
+	State                           string    // LoadBalancerState.Code: provisioning, active, active_impaired, failed
+	Subnets                         []string  // ids
+	Mappings                        []mapping // the same with addresses
+	SourceNAT, PrivateLink          lb.Switch
 	SecurityGroups                  []string // ids
 	Tags                            tags
 }
@@ -97,6 +99,7 @@ func (p permission) source() string { return p.CIDR + p.CIDR6 + p.PrefixList + p
 type action struct {
 	Forward  []weighted
 	Sticky   time.Duration    // of Forward; zero for not at all
+	BySource bool             // of Forward: by the client's address
 	Fixed    lb.FixedResponse // zero for none
 	Redirect lb.Redirect      // zero for none
 	Other    string           // text of what the model cannot say; such an action equals nothing that is wanted
@@ -157,7 +160,7 @@ func (a action) String() string {
 		for _, g := range a.Forward {
 			groups = append(groups, lb.WeightedTargetGroup{ID: lb.ResourceID(g.Group), Weight: g.Weight})
 		}
-		return lb.Action{Forward: &lb.Forward{TargetGroups: groups, Sticky: a.Sticky}}.String()
+		return lb.Action{Forward: &lb.Forward{TargetGroups: groups, Sticky: a.Sticky, BySource: a.BySource}}.String()
 	case a.Redirect != lb.Redirect{}:
 		return lb.Action{Redirect: &a.Redirect}.String()
 	default:

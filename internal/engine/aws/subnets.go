@@ -3,6 +3,7 @@ package aws
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -28,7 +29,12 @@ type subnet struct {
 	Zone          string
 	FreeAddresses int
 	Outpost       bool
+	Blocks        []netip.Prefix // of addresses, that of IPv4 first
 	Tags          tags
+}
+
+func (s subnet) hasIPv6() bool {
+	return slices.ContainsFunc(s.Blocks, func(b netip.Prefix) bool { return b.Addr().Is6() })
 }
 
 // vpcNetwork is what is known of the VPC. It is never changed; a newer reading takes its place.
@@ -36,6 +42,7 @@ type vpcNetwork struct {
 	Subnets   []subnet          // by id
 	ZoneTypes map[string]string // zone name to availability-zone, local-zone or wavelength-zone
 	Public    map[string]bool   // subnets with a route to an internet gateway; nil when route tables were not read
+	Blocks    []netip.Prefix    // of addresses of the VPC; nil when they were not read
 }
 
 // subnetProblem is why no subnets could be chosen.
@@ -52,7 +59,7 @@ func chooseSubnets(n vpcNetwork, cluster string, b lb.LoadBalancer) (ids []strin
 	if len(b.Subnets.IDsOrNames) > 0 {
 		chosen, problem := explicitSubnets(n, b.Subnets.IDsOrNames)
 		if problem == nil {
-			problem = checkSubnets(n, chosen, true)
+			problem = checkSubnets(n, chosen, b, true)
 		}
 		if problem != nil {
 			return nil, problem, false
@@ -78,9 +85,9 @@ func chooseSubnets(n vpcNetwork, cluster string, b lb.LoadBalancer) (ids []strin
 			candidates = reachableSubnets(n, b.Scheme)
 		}
 	}
-	chosen, problem := pickSubnets(candidates, cluster, what, b.Scheme)
+	chosen, problem := pickSubnets(candidates, cluster, what, b)
 	if problem == nil {
-		problem = checkSubnets(n, chosen, false)
+		problem = checkSubnets(n, chosen, b, false)
 	}
 	if problem != nil {
 		return nil, problem, false
@@ -148,10 +155,10 @@ func reachableSubnets(n vpcNetwork, scheme lb.Scheme) []subnet {
 
 // pickSubnets drops what cannot be used and takes one for each zone: one with the cluster's tag first, then the one
 // with the lowest id.
-func pickSubnets(candidates []subnet, cluster, what string, scheme lb.Scheme) ([]subnet, *subnetProblem) {
+func pickSubnets(candidates []subnet, cluster, what string, b lb.LoadBalancer) ([]subnet, *subnetProblem) {
 	own := clusterTagStart + "/" + cluster
 	best := map[string]subnet{}
-	otherCluster, full := 0, 0
+	otherCluster, full, oneFamily := 0, 0, 0
 	for _, s := range candidates {
 		_, ours := s.Tags[own]
 		switch {
@@ -161,6 +168,9 @@ func pickSubnets(candidates []subnet, cluster, what string, scheme lb.Scheme) ([
 		case s.FreeAddresses < minFreeAddresses:
 			full++
 			continue
+		case b.IPAddressType == lb.DualStack && !s.hasIPv6():
+			oneFamily++
+			continue
 		}
 		have, taken := best[s.Zone]
 		_, haveOurs := have.Tags[own]
@@ -169,11 +179,14 @@ func pickSubnets(candidates []subnet, cluster, what string, scheme lb.Scheme) ([
 		}
 	}
 	if len(best) == 0 {
+		problem := fmt.Sprintf("no subnet for an %s load balancer: looked for subnets %s; %d found, "+
+			"%d of them for other clusters only, %d with fewer than %d free addresses",
+			b.Scheme, what, len(candidates), otherCluster, full, minFreeAddresses)
+		if b.IPAddressType == lb.DualStack {
+			problem += fmt.Sprintf(", %d without IPv6", oneFamily)
+		}
 		return nil, &subnetProblem{
-			Reason: lb.SubnetNotFound,
-			Problem: fmt.Sprintf("no subnet for an %s load balancer: looked for subnets %s; %d found, "+
-				"%d of them for other clusters only, %d with fewer than %d free addresses",
-				scheme, what, len(candidates), otherCluster, full, minFreeAddresses),
+			Reason: lb.SubnetNotFound, Problem: problem,
 			Fix: "Tag one subnet in each of two zones for this scheme and this cluster, or name the subnets",
 		}
 	}
@@ -194,8 +207,8 @@ func (s subnet) ofSomeCluster() bool {
 	return false
 }
 
-// checkSubnets checks what an application load balancer needs of its subnets together.
-func checkSubnets(n vpcNetwork, chosen []subnet, explicit bool) *subnetProblem {
+// checkSubnets checks what a load balancer needs of its subnets together.
+func checkSubnets(n vpcNetwork, chosen []subnet, b lb.LoadBalancer, explicit bool) *subnetProblem {
 	zones, locales := map[string]string{}, map[string]string{}
 	for _, s := range chosen {
 		if other, twice := zones[s.Zone]; twice {
@@ -203,6 +216,13 @@ func checkSubnets(n vpcNetwork, chosen []subnet, explicit bool) *subnetProblem {
 				Reason: lb.InvalidSubnets, Value: other + "," + s.ID,
 				Problem: "both subnets are in zone " + s.Zone,
 				Fix:     "Name one subnet for each zone",
+			}
+		}
+		if b.IPAddressType == lb.DualStack && !s.hasIPv6() {
+			return &subnetProblem{
+				Reason: lb.InvalidSubnets, Value: s.ID,
+				Problem: "the subnet has no block of IPv6, which a dualstack load balancer needs",
+				Fix:     "Give it one, or name other subnets",
 			}
 		}
 		zones[s.Zone] = s.ID
@@ -219,7 +239,7 @@ func checkSubnets(n vpcNetwork, chosen []subnet, explicit bool) *subnetProblem {
 			Fix:     "Use subnets of availability zones only, or of one local zone, wavelength zone or outpost only",
 		}
 	}
-	if _, ordinary := locales["availability-zone"]; ordinary && len(chosen) < minZones {
+	if _, ordinary := locales["availability-zone"]; ordinary && b.Type != lb.Network && len(chosen) < minZones {
 		fix := "Tag a subnet in a second zone for this scheme, or name the subnets"
 		if explicit {
 			fix = "Name a subnet in a second zone too"

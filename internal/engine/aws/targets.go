@@ -11,6 +11,7 @@ import (
 
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
+	"github.com/sluicehq/sluice/internal/engine"
 	"github.com/sluicehq/sluice/internal/lb"
 )
 
@@ -147,6 +148,7 @@ func (e *Engine) registerSome(ctx context.Context, r *registration, group string
 
 // Deregister removes targets, 200 a call.
 func (e *Engine) Deregister(ctx context.Context, group lb.TargetGroupRef, list []lb.Target) error {
+	ctx = engine.InLane(ctx, engine.TargetsOut)
 	r := e.targets.of(string(group))
 	defer r.mu.Unlock()
 	for batch := range slices.Chunk(list, targetBatch) {
