@@ -59,7 +59,12 @@ var arrows = []struct {
 		"what becomes of a name is computed from values, whatever reads them and wherever zones are",
 	},
 	{
-		[]string{"internal/dns/route53", "internal/dns/zonetest"},
+		[]string{"internal/dns/source"},
+		[]string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime", "github.com/aws/", "net/http", "log", module + "internal/control", module + "internal/engine"},
+		"what objects ask of names is computed from objects, without a client",
+	},
+	{
+		[]string{"internal/dns/route53", "internal/dns/rfc2136", "internal/dns/zonetest"},
 		[]string{"k8s.io/", "sigs.k8s.io/", module + "internal/kube", module + "internal/annot", module + "internal/compile", module + "internal/engine", module + "internal/control"},
 		"a zone sees records, never Kubernetes",
 	},

@@ -26,6 +26,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
+	externaldnsapi "github.com/sluicehq/sluice/api/externaldns/v1alpha1"
 	"github.com/sluicehq/sluice/internal/compile"
 	"github.com/sluicehq/sluice/internal/control"
 	"github.com/sluicehq/sluice/internal/engine/aws"
@@ -36,6 +37,11 @@ type controllerFlags struct {
 	cluster        string
 	class          string
 	region         string
+	sslPolicy      string
+	authorities    []string
+	waf            bool
+	classicWAF     bool
+	shield         bool
 	vpc            string
 	vpcTags        map[string]string
 	endpoints      map[string]string
@@ -62,6 +68,7 @@ type controllerFlags struct {
 	electionID    string
 	electionSpace string
 
+	dns   dnsFlags
 	fleet fleetFlags
 
 	stackWorkers   int
@@ -201,12 +208,18 @@ func (f controllerFlags) startAWS(ctx context.Context, m manager.Manager, logger
 	}
 	engine, err := aws.New(aws.Options{
 		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external, Throttles: throttles,
-		Checkpoints: control.NewCheckpoints(m.GetClient(), m.GetAPIReader(), f.ownNamespace()),
+		CertificateAuthorities: f.authorities,
+		Checkpoints:            control.NewCheckpoints(m.GetClient(), m.GetAPIReader(), f.ownNamespace()),
 	})
 	if err != nil {
 		return err
 	}
+	names, err := f.names(ctx, m, config, logger)
+	if err != nil {
+		return err
+	}
 	loop, err := control.New(m, control.Options{
+		Names:   names,
 		Compile: f.compileOptions(),
 		Engine:  engine, Targets: engine, Networking: engine, Mirror: engine,
 		VPCID: vpc, Namespace: f.namespace,
@@ -226,7 +239,7 @@ func (f controllerFlags) compileOptions() compile.Options {
 		Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
 		DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant, TolerateMissingAction: f.tolerateAction,
 		BackendSecurityGroup: f.backendGroup, NoBackendSecurityGroup: !f.useBackendGroup, ManageBackendRules: f.manageBackend,
-		OpenAllPorts: f.openAllPorts, Service: f.serviceOptions(),
+		OpenAllPorts: f.openAllPorts, TLSPolicy: f.sslPolicy, NoWAF: !f.waf, NoWAFClassic: !f.classicWAF, NoShield: !f.shield, Service: f.serviceOptions(),
 	}
 }
 
@@ -256,7 +269,7 @@ func (f controllerFlags) manager(logger *slog.Logger) (manager.Manager, error) {
 		return nil, err
 	}
 	scheme := apiruntime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), elbv2api.AddToScheme(scheme), contour.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), elbv2api.AddToScheme(scheme), externaldnsapi.AddToScheme(scheme), contour.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
 	cache := control.CacheOptions(f.namespace)

@@ -48,7 +48,7 @@ func newRootCommand() *cobra.Command {
 	if strings.HasPrefix(filepath.Base(os.Args[0]), "kubectl-") { // as a plugin of kubectl, by that name on the PATH
 		root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl sluice"}
 	}
-	root.AddCommand(newControllerCommand(), newPlanCommand(), newExplainCommand(), newStatusCommand(), newConvertCommand(), newLocalCommand(), newEnvoyCommand(), newVersionCommand())
+	root.AddCommand(newControllerCommand(), newPlanCommand(), newExplainCommand(), newStatusCommand(), newConvertCommand(), newDNSCommand(), newLocalCommand(), newEnvoyCommand(), newVersionCommand())
 	return root
 }
 

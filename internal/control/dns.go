@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -82,7 +83,7 @@ type Names struct {
 	told    map[lb.Object]string
 	hosts   map[dns.Name]bool // of load balancers that were known once
 	times   times
-	ready   bool // zones are known
+	ready   atomic.Bool // zones are known
 }
 
 // facts are what the rest of the controller knows of load balancers.
@@ -163,7 +164,7 @@ func (n *Names) once(ctx context.Context) error {
 	if _, err := n.options.Keeper.Refresh(ctx); err != nil {
 		return err
 	}
-	n.ready = true
+	n.ready.Store(true)
 	n.addOwned()
 	n.pass(ctx)
 	var errs []error

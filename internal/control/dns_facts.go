@@ -22,17 +22,13 @@ func (c *Controller) use(names *Names) {
 	names.facts, names.loaded = c, c.known
 }
 
-// owns says whether an Ingress is of a class that is ours. Services are told by their load balancers' host names.
+// owns says whether an object's load balancer is one that we make.
 func (c *Controller) owns(ctx context.Context, o lb.Object) (bool, error) {
-	if o.Kind != "Ingress" {
-		return false, nil
-	}
 	objects, err := c.snapshots.take(ctx)
 	if err != nil {
 		return false, err
 	}
-	ingress := objects.Ingress(o.Namespace, o.Name)
-	return ingress != nil && compile.Ours(objects.Objects, c.options.Compile, ingress), nil
+	return compile.Ours(objects.Objects, c.options.Compile, o), nil
 }
 
 // balancersOf asks the engine, from memory.
@@ -78,6 +74,19 @@ func (c *Controller) look(ctx context.Context) error {
 	return err
 }
 
+// namesWithdrawn says whether no name points at a stack's load balancers any more. It is asked before a plan that deletes
+// them all is made: the engine takes what it planned for what is wanted, also of what others share.
+func (c *Controller) namesWithdrawn(id lb.StackID) bool {
+	if c.names == nil {
+		return true
+	}
+	all := true
+	for _, b := range allOf(c.options.Engine.Observe(id)) {
+		all = c.names.withdrawn(b.DNSName) && all
+	}
+	return all
+}
+
 // namesFirst takes the deletions of load balancers that names still point at out of a plan, with all that needs them.
 // The names are withdrawn, or moved to what replaces the load balancer, and the deletion is planned again.
 func (c *Controller) namesFirst(p plan.Plan, observed lb.Observed) (now plan.Plan, held bool) {
@@ -113,14 +122,14 @@ func (n *Names) withdrawn(address string) bool {
 		n.gate[host], since = now, now
 	}
 	n.mu.Unlock()
-	over := now.Sub(since) >= withdrawMost
-	if len(names) == 0 || over {
-		if over && len(names) > 0 {
-			n.log.Warn("a load balancer is deleted although names still point at it", "loadBalancer", address, "names", names)
-		}
+	switch {
+	case len(names) == 0 && n.ready.Load():
 		n.mu.Lock()
 		delete(n.gate, host)
 		n.mu.Unlock()
+		return true
+	case now.Sub(since) >= withdrawMost:
+		n.log.Warn("a load balancer is deleted although names may still point at it", "loadBalancer", address, "names", names)
 		return true
 	}
 	n.markNames(names...)

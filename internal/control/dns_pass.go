@@ -25,7 +25,7 @@ func (n *Names) pass(ctx context.Context) time.Time {
 	defer n.working.Unlock()
 	now := n.options.Now()
 	n.keepZones(ctx, now)
-	if !n.ready {
+	if !n.ready.Load() {
 		return n.times.zones
 	}
 	touched := n.readObjects(ctx)
@@ -53,7 +53,7 @@ func (n *Names) keepZones(ctx context.Context, now time.Time) {
 		t.resync = now.Add(n.options.Interval)
 		n.addAll()
 	}
-	if n.ready && !now.Before(t.audit) {
+	if n.ready.Load() && !now.Before(t.audit) {
 		if !t.audit.IsZero() {
 			n.auditZones(ctx)
 		}
@@ -77,8 +77,8 @@ func (n *Names) refreshZones(ctx context.Context, now time.Time) {
 		t.missed, t.refresh = 0, false
 		t.zones = now.Add(zonesEvery)
 	}
-	if changed || err == nil && !n.ready {
-		n.ready = true
+	if changed || err == nil && !n.ready.Load() {
+		n.ready.Store(true)
 		n.log.Info("read the zones", "zones", zoneNames(n.options.Keeper.Zones()))
 		n.addAll()
 	}

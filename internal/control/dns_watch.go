@@ -8,6 +8,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	externaldnsapi "github.com/sluicehq/sluice/api/externaldns/v1alpha1"
@@ -19,7 +20,7 @@ import (
 // watch has the objects followed that names come from, and what Services' names depend on.
 func (n *Names) watch(ctx context.Context) error {
 	if n.has(source.Ingress) {
-		err := handleIn(ctx, n.cache, &networkingv1.Ingress{}, func(_ context.Context, e change[*networkingv1.Ingress]) {
+		err := handle(ctx, n.cache, &networkingv1.Ingress{}, func(_ context.Context, e change[*networkingv1.Ingress]) {
 			n.follow(e.object(), "Ingress", e.matters(func(a, b *networkingv1.Ingress) bool {
 				return sameMeta(a, b) && equality.Semantic.DeepEqual(a.Spec, b.Spec) && equality.Semantic.DeepEqual(a.Status, b.Status)
 			}))
@@ -29,12 +30,16 @@ func (n *Names) watch(ctx context.Context) error {
 		}
 	}
 	if n.has(source.CRD) {
-		err := handleIn(ctx, n.cache, &externaldnsapi.DNSEndpoint{}, func(_ context.Context, e change[*externaldnsapi.DNSEndpoint]) {
+		err := handle(ctx, n.cache, &externaldnsapi.DNSEndpoint{}, func(_ context.Context, e change[*externaldnsapi.DNSEndpoint]) {
 			n.follow(e.object(), "DNSEndpoint", e.matters(func(a, b *externaldnsapi.DNSEndpoint) bool {
 				return sameMeta(a, b) && equality.Semantic.DeepEqual(a.Spec, b.Spec)
 			}))
 		})
-		if err != nil {
+		switch {
+		case meta.IsNoMatchError(err):
+			n.log.Error("the cluster has no kind DNSEndpoint, so none is served; install its CustomResourceDefinition and start again", "error", err)
+			n.options.Kinds = slices.DeleteFunc(slices.Clone(n.options.Kinds), func(k string) bool { return k == source.CRD })
+		case err != nil:
 			return err
 		}
 	}
@@ -45,7 +50,7 @@ func (n *Names) watch(ctx context.Context) error {
 }
 
 func (n *Names) watchServices(ctx context.Context) error {
-	err := handleIn(ctx, n.cache, &corev1.Service{}, func(_ context.Context, e change[*corev1.Service]) {
+	err := handle(ctx, n.cache, &corev1.Service{}, func(_ context.Context, e change[*corev1.Service]) {
 		n.follow(e.object(), "Service", e.matters(func(a, b *corev1.Service) bool {
 			return sameMeta(a, b) && equality.Semantic.DeepEqual(a.Spec, b.Spec) && equality.Semantic.DeepEqual(a.Status.LoadBalancer, b.Status.LoadBalancer)
 		}))
@@ -57,7 +62,7 @@ func (n *Names) watchServices(ctx context.Context) error {
 	if len(types) > 0 && !slices.Contains(types, corev1.ServiceTypeClusterIP) && !slices.Contains(types, corev1.ServiceTypeNodePort) {
 		return nil // of these neither pods nor nodes count
 	}
-	err = handleIn(ctx, n.cache, &discoveryv1.EndpointSlice{}, func(ctx context.Context, e change[*discoveryv1.EndpointSlice]) {
+	err = handle(ctx, n.cache, &discoveryv1.EndpointSlice{}, func(ctx context.Context, e change[*discoveryv1.EndpointSlice]) {
 		if e.matters(sameSlice) {
 			n.markServices(ctx, client.InNamespace(e.object().Namespace), e.object().Labels[discoveryv1.LabelServiceName], source.NeedsSlices)
 		}
@@ -65,7 +70,7 @@ func (n *Names) watchServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return handleIn(ctx, n.cache, &corev1.Node{}, func(ctx context.Context, e change[*corev1.Node]) {
+	return handle(ctx, n.cache, &corev1.Node{}, func(ctx context.Context, e change[*corev1.Node]) {
 		if e.matters(func(a, b *corev1.Node) bool {
 			return a.Spec.Unschedulable == b.Spec.Unschedulable && equality.Semantic.DeepEqual(a.Status.Addresses, b.Status.Addresses)
 		}) {

@@ -26,7 +26,7 @@ func (f *Fleet) watch(ctx context.Context) error {
 		func() error { return followKind(ctx, f, &contour.HTTPProxy{}, sameProxy) },
 		func() error { return followKind(ctx, f, &contour.TLSCertificateDelegation{}, sameDelegation) },
 		func() error {
-			return handleIn(ctx, f.cache, &discoveryv1.EndpointSlice{}, func(_ context.Context, e change[*discoveryv1.EndpointSlice]) {
+			return handle(ctx, f.cache, &discoveryv1.EndpointSlice{}, func(_ context.Context, e change[*discoveryv1.EndpointSlice]) {
 				if e.urgent && e.matters(sameSlice) {
 					f.slices.add(types.NamespacedName{Namespace: e.object().Namespace, Name: e.object().Labels[discoveryv1.LabelServiceName]})
 				}
@@ -41,7 +41,7 @@ func (f *Fleet) watch(ctx context.Context) error {
 }
 
 func followKind[T client.Object](ctx context.Context, f *Fleet, kind T, same func(a, b T) bool) error {
-	return handleIn(ctx, f.cache, kind, func(_ context.Context, e change[T]) {
+	return handle(ctx, f.cache, kind, func(_ context.Context, e change[T]) {
 		if e.urgent && e.matters(same) {
 			notify(f.wake)
 		}

@@ -150,8 +150,7 @@ func kindOf(object client.Object) string {
 	return name[strings.LastIndexByte(name, '.')+1:]
 }
 
-// record writes an event. It does not use client-go's recorder, which folds events of one reason about one object into
-// the first one's text: two verdicts of a kind would be one, and a new text would be lost.
+// record writes an event.
 func (c *Controller) record(ctx context.Context, regarding client.Object, kind, reason, note string) bool {
 	return recorder{c.client, c.log}.record(ctx, regarding, kind, reason, note)
 }
@@ -162,8 +161,10 @@ type recorder struct {
 	log    *slog.Logger
 }
 
-func (c recorder) record(ctx context.Context, regarding client.Object, kind, reason, note string) bool {
-	gvk, err := apiutil.GVKForObject(regarding, c.client.Scheme())
+// record writes an event. It does not use client-go's recorder, which folds events of one reason about one object into
+// the first one's text: two verdicts of a kind would be one, and a new text would be lost.
+func (r recorder) record(ctx context.Context, regarding client.Object, kind, reason, note string) bool {
+	gvk, err := apiutil.GVKForObject(regarding, r.client.Scheme())
 	if err != nil {
 		panic("control: an event about what is in no scheme: " + err.Error())
 	}
@@ -181,10 +182,10 @@ func (c recorder) record(ctx context.Context, regarding client.Object, kind, rea
 		EventTime: metav1.NewMicroTime(now), Type: kind, Reason: reason, Action: "Reconcile", Note: cut(note, noteLimit),
 		ReportingController: "ingress.k8s.aws/sluice", ReportingInstance: instance(),
 	}
-	if err := c.client.Create(ctx, event); err != nil {
+	if err := r.client.Create(ctx, event); err != nil {
 		// A namespace that is being removed takes no events, and nobody would read them.
 		if ctx.Err() == nil && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-			c.log.Warn("cannot record an event", "object", client.ObjectKeyFromObject(regarding), "reason", reason, "note", note, "error", err)
+			r.log.Warn("cannot record an event", "object", client.ObjectKeyFromObject(regarding), "reason", reason, "note", note, "error", err)
 		}
 		return false
 	}

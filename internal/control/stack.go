@@ -123,6 +123,10 @@ func (c *Controller) deploy(ctx context.Context, objects *picture, compiled comp
 	if compiled.Stack.Empty() && engine.LaneOf(ctx) == engine.UserChanges {
 		ctx = engine.InLane(ctx, engine.Deletes)
 	}
+	if len(compiled.Stack.LoadBalancers) == 0 && !c.namesWithdrawn(compiled.ID) {
+		p.end = outcome{status: plan.Later, after: namesGoneAgain}
+		return p
+	}
 	steps, verdicts, err := c.options.Engine.Plan(ctx, compiled.Stack)
 	if err != nil {
 		return p.failed(failedModel, "Failed to plan", err)
@@ -144,7 +148,7 @@ func (c *Controller) deploy(ctx context.Context, objects *picture, compiled comp
 	have := objects.bindings[compiled.ID]
 	observed := c.options.Engine.Observe(compiled.ID)
 	at := siteOf(c.options.VPCID, compiled.Stack, observed)
-	bindings := bindingSteps(have, wantedBindings(compiled.Stack, observed.TargetGroups, have, at))
+	bindings := bindingSteps(have, wantedBindings(compiled.Stack, observed, have, at))
 	if status != plan.Done || held {
 		bindings = withoutDeletes(bindings)
 	}

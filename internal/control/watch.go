@@ -45,12 +45,8 @@ func (e change[T]) matters(same func(a, b T) bool) bool {
 }
 
 // handle calls on for every event about objects of a kind.
-func handle[T client.Object](ctx context.Context, c *Controller, kind T, on func(context.Context, change[T])) error {
-	return handleIn(ctx, c.cache, kind, on)
-}
-
-func handleIn[T client.Object](ctx context.Context, in cache.Cache, kind T, on func(context.Context, change[T])) error {
-	informer, err := in.GetInformer(ctx, kind, cache.BlockUntilSynced(false)) // all are filled at the same time
+func handle[T client.Object](ctx context.Context, from cache.Cache, kind T, on func(context.Context, change[T])) error {
+	informer, err := from.GetInformer(ctx, kind, cache.BlockUntilSynced(false)) // all are filled at the same time
 	if err != nil {
 		return fmt.Errorf("control: watch %T: %w", kind, err)
 	}
@@ -84,28 +80,28 @@ func handleIn[T client.Object](ctx context.Context, in cache.Cache, kind T, on f
 // watch has all kinds followed.
 func (c *Controller) watch(ctx context.Context) error {
 	for _, start := range []func() error{
-		func() error { return handle(ctx, c, &networkingv1.Ingress{}, c.onIngress) },
-		func() error { return handle(ctx, c, &corev1.Service{}, c.onService) },
+		func() error { return handle(ctx, c.cache, &networkingv1.Ingress{}, c.onIngress) },
+		func() error { return handle(ctx, c.cache, &corev1.Service{}, c.onService) },
 		func() error {
-			return handle(ctx, c, &networkingv1.IngressClass{}, func(_ context.Context, e change[*networkingv1.IngressClass]) {
+			return handle(ctx, c.cache, &networkingv1.IngressClass{}, func(_ context.Context, e change[*networkingv1.IngressClass]) {
 				c.onStackInput(e.object(), "IngressClass", e.matters(sameClass), e.urgent)
 			})
 		},
 		func() error {
-			return handle(ctx, c, &elbv2api.IngressClassParams{}, func(_ context.Context, e change[*elbv2api.IngressClassParams]) {
+			return handle(ctx, c.cache, &elbv2api.IngressClassParams{}, func(_ context.Context, e change[*elbv2api.IngressClassParams]) {
 				c.onStackInput(e.object(), "IngressClassParams", e.matters(sameParams), e.urgent)
 			})
 		},
 		func() error {
-			return handle(ctx, c, &corev1.Namespace{}, func(_ context.Context, e change[*corev1.Namespace]) {
+			return handle(ctx, c.cache, &corev1.Namespace{}, func(_ context.Context, e change[*corev1.Namespace]) {
 				// Its labels count where a class selects by them, and its end. Resyncs do not: it has no settings.
 				c.onStackInput(e.object(), "Namespace", e.urgent && e.matters(sameNamespace), e.urgent)
 			})
 		},
-		func() error { return handle(ctx, c, &elbv2api.TargetGroupBinding{}, c.onBinding) },
-		func() error { return handle(ctx, c, &discoveryv1.EndpointSlice{}, c.onEndpointSlice) },
-		func() error { return handle(ctx, c, &corev1.Node{}, c.onNode) },
-		func() error { return handle(ctx, c, &corev1.Pod{}, c.onPod) },
+		func() error { return handle(ctx, c.cache, &elbv2api.TargetGroupBinding{}, c.onBinding) },
+		func() error { return handle(ctx, c.cache, &discoveryv1.EndpointSlice{}, c.onEndpointSlice) },
+		func() error { return handle(ctx, c.cache, &corev1.Node{}, c.onNode) },
+		func() error { return handle(ctx, c.cache, &corev1.Pod{}, c.onPod) },
 	} {
 		if err := start(); err != nil {
 			return err

@@ -71,8 +71,8 @@ func New(c Contents) *Objects {
 		params:       map[string]*elbv2api.IngressClassParams{},
 		bindings:     sorted(c.TargetGroupBindings),
 		users:        map[key][]*networkingv1.Ingress{},
-		fleet:        indexFleet(c),
 		serviceUsers: map[key][]*corev1.Service{},
+		fleet:        indexFleet(c),
 	}
 	for _, n := range c.Namespaces {
 		o.namespaces[n.Name] = n

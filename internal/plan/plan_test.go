@@ -279,3 +279,24 @@ func TestACancelledContextStartsNoStep(t *testing.T) {
 		t.Errorf("got %v, made %v", result.Err(), w.things)
 	}
 }
+
+func TestWithoutAStepGoesWhatNeedsIt(t *testing.T) {
+	have := []Resource{thing{name: "old-user", refs: []string{"old"}}, thing{name: "old"}, thing{name: "other"}}
+	want := []Resource{thing{name: "a", refs: []string{"b"}}, thing{name: "b"}}
+	p := Plan{Stack: "s", Steps: Diff(have, want)}
+	before := words(p.Steps)
+	less := Without(p, func(s Step) bool { return s.ID.Name == "old-user" })
+	if diff := cmp.Diff([]string{"create b", "create a", "delete other"}, words(less.Steps)); diff != "" {
+		t.Error(diff)
+	}
+	for i, s := range less.Steps {
+		for _, j := range s.Needs {
+			if j >= i {
+				t.Errorf("step %d needs step %d", i, j)
+			}
+		}
+	}
+	if !slices.Equal(before, words(p.Steps)) || less.Stack != "s" {
+		t.Error("the plan itself was changed")
+	}
+}

@@ -112,7 +112,7 @@ func TestRestartReadsInBulk(t *testing.T) {
 	made := w.calls(func() { restarted = w.load(t) })
 	want := map[string]int{
 		"tagging:GetResources": 3, "elasticloadbalancing:DescribeLoadBalancers": 1, "elasticloadbalancing:DescribeTargetGroups": 1,
-		"elasticloadbalancing:DescribeListeners": 3, "elasticloadbalancing:DescribeRules": 5, "ec2:DescribeSecurityGroups": 1,
+		"elasticloadbalancing:DescribeListeners": 3, "elasticloadbalancing:DescribeRules": 5, "ec2:DescribeSecurityGroups": 1, "ec2:DescribeVpcs": 1,
 	}
 	if diff := cmp.Diff(want, made); diff != "" {
 		t.Errorf("restart (-needed +made):\n%s", diff)

@@ -30,6 +30,7 @@ type listener struct {
 	ARN, LoadBalancer string // ARNs
 	Port              uint16
 	Protocol          lb.Protocol
+	handshake         // zero for one without TLS
 	Default           action
 	Tags              tags
 }
@@ -39,8 +40,8 @@ type rule struct {
 	Priority      int
 	Conditions    []lb.Condition // sorted by field
 	Action        action
-	Transforms    string // text of its transforms; empty for none
-	Tags          tags   // nil for a rule that is not ours
+	Transforms    []lb.Transform // sorted by type
+	Tags          tags           // nil for a rule that is not ours
 }
 
 type targetGroup struct {
