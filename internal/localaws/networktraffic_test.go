@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"regexp"
 	"runtime"
@@ -273,18 +275,33 @@ func TestNetworkUDPTraffic(t *testing.T) {
 // TestBalancerBehindBalancer: an ALB as a target; the address of the client is in X-Forwarded-For, as the NLB keeps it.
 func TestBalancerBehindBalancer(t *testing.T) {
 	c := start(t, localawstest.WithProxy())
-	alb := *c.balancer(t, "web").LoadBalancerArn
-	c.listener(t, alb, []types.Action{{Type: "fixed-response", FixedResponseConfig: &types.FixedResponseActionConfig{
-		StatusCode: aws.String("200"), ContentType: aws.String("text/plain"), MessageBody: aws.String("hello from the ALB"),
-	}}})
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "for "+r.Header.Get("X-Forwarded-For"))
+	}))
+	t.Cleanup(app.Close)
+	alb, web := *c.balancer(t, "web").LoadBalancerArn, c.group(t, "web")
+	c.register(t, web, at(t, app.Listener.Addr()))
+	c.listener(t, alb, forward(web))
 	group := c.networkGroup(t, "alb", "TCP", func(in *elb.CreateTargetGroupInput) { in.TargetType, in.Port = "alb", aws.Int32(listenPort) })
 	c.register(t, group, types.TargetDescription{Id: &alb})
 	b := c.network(t, "nlb", func(in *elb.CreateLoadBalancerInput) { in.Subnets = in.Subnets[:1] })
 	c.networkListener(t, *b.LoadBalancerArn, 8081, "TCP", group)
+	waitHealthy(t, c.elb, web)
 	waitHealthy(t, c.elb, group)
 	address, _ := c.Resolve(*b.DNSName)
-	if got := get(t, "http://"+netip.AddrPortFrom(address, 8081).String()+"/"); !strings.Contains(got, "hello from the ALB") {
-		t.Errorf("got %q", got)
+	transport := &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 99, 1, 8)}}).DialContext}
+	defer transport.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+netip.AddrPortFrom(address, 8081).String()+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got, err := io.ReadAll(resp.Body); string(got) != "for 127.99.1.8" || err != nil {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 
