@@ -18,8 +18,10 @@ import (
 type Conditions struct {
 	Hosts []string
 	Paths []string
-	Other []lb.Condition // in the order written
-	At    Origin
+	// HostRegexes and PathRegexes are regular expressions in their place.
+	HostRegexes, PathRegexes []string
+	Other                    []lb.Condition // in the order written
+	At                       Origin
 }
 
 type conditionForm struct {
@@ -74,9 +76,9 @@ func parseConditions(value string) (Conditions, error) {
 		}
 		switch c.Field {
 		case lb.HostHeader:
-			out.Hosts = append(out.Hosts, c.Values...)
+			out.Hosts, out.HostRegexes = append(out.Hosts, c.Values...), append(out.HostRegexes, c.Regexes...)
 		case lb.PathPattern:
-			out.Paths = append(out.Paths, c.Values...)
+			out.Paths, out.PathRegexes = append(out.Paths, c.Values...), append(out.PathRegexes, c.Regexes...)
 		case lb.RequestMethod, lb.SourceIP:
 			if slices.ContainsFunc(out.Other, func(o lb.Condition) bool { return o.Field == c.Field }) {
 				return Conditions{}, fmt.Errorf("has two conditions of field %s, and a rule can have one", c.Field)
@@ -107,12 +109,14 @@ func (f conditionForm) condition() (lb.Condition, error) {
 		return c, fmt.Errorf("has field %q, which must be one of %s", f.Field, join(fields))
 	case values == nil:
 		return c, fmt.Errorf("has a condition of field %s without its configuration", f.Field)
-	case len(values.RegexValues) > 0:
-		return c, errors.New("has regexValues, which this version does not serve")
-	case len(values.Values) == 0:
+	case len(values.RegexValues) > 0 && !slices.Contains([]lb.ConditionField{lb.HostHeader, lb.PathPattern, lb.HTTPHeader}, c.Field):
+		return c, fmt.Errorf("has regexValues in a condition of field %s, which cannot have them", c.Field)
+	case len(values.RegexValues) > 0 && len(values.Values) > 0:
+		return c, fmt.Errorf("has a condition of field %s with both values and regexValues", c.Field)
+	case len(values.RegexValues)+len(values.Values) == 0:
 		return c, fmt.Errorf("has a condition of field %s without values", f.Field)
 	}
-	c.Values = values.Values
+	c.Values, c.Regexes = values.Values, values.RegexValues
 	if c.Field == lb.HTTPHeader {
 		c.Name = values.HTTPHeaderName
 	}
@@ -143,6 +147,14 @@ var (
 func checkCondition(c lb.Condition) error {
 	if c.Field == lb.HTTPHeader && (!headerName.MatchString(c.Name) || strings.EqualFold(c.Name, "host")) {
 		return fmt.Errorf("has header name %q, which a condition cannot have", c.Name)
+	}
+	for _, r := range c.Regexes {
+		if r == "" || len(r) > maxConditionValue {
+			return fmt.Errorf("has the regular expression %q, which is not of 1 to %d characters", r, maxConditionValue)
+		}
+		if err := checkRegex(r); err != nil {
+			return err
+		}
 	}
 	for _, v := range c.Values {
 		ok := v != "" && len(v) <= maxConditionValue

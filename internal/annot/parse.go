@@ -123,8 +123,8 @@ func parseListenPorts(value string) ([]Listen, error) {
 	return out, nil
 }
 
-// checkMatcher checks the statuses of a good probe: 200, 200,202 or 200-299, within 200 to 499.
-func checkMatcher(value string) error {
+// checkMatcher checks the statuses of a good probe: 200, 200,202 or 200-299, within these bounds.
+func checkMatcher(value string, least, most int) error {
 	for part := range strings.SplitSeq(value, ",") {
 		from, to, ranged := strings.Cut(part, "-")
 		low, err := strconv.Atoi(from)
@@ -137,8 +137,8 @@ func checkMatcher(value string) error {
 				return fmt.Errorf("has %q where a status must stand", to)
 			}
 		}
-		if low < 200 || high > 499 || low > high {
-			return fmt.Errorf("has %q, which is not within 200 to 499", part)
+		if low < least || high > most || low > high {
+			return fmt.Errorf("has %q, which is not within %d to %d", part, least, most)
 		}
 	}
 	return nil

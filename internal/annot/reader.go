@@ -164,12 +164,9 @@ func (r *reader) unserved(f family) {
 // harmless are values of annotations that stop an Ingress which mean what holds anyway.
 var harmless = map[string]string{
 	"auth-type":                  "none",
-	"backend-protocol-version":   "HTTP1",
 	"create-acm-cert":            "false",
 	"enable-frontend-nlb":        "false",
 	"multi-cluster-target-group": "false",
-	"shield-advanced-protection": "false",
-	"use-regex-path-match":       "false",
 }
 
 // unservedParams does the same for fields of class parameters. The Ingress carries the verdict: it is the one that is
@@ -184,13 +181,8 @@ func (r *reader) unservedParams(params *elbv2api.IngressClassParams) {
 		set  bool
 		stop bool
 	}{
-		{"certificateArn", len(s.CertificateArn) > 0, true},
 		{"ipamConfiguration", s.IPAMConfiguration != nil, true},
 		{"minimumLoadBalancerCapacity", s.MinimumLoadBalancerCapacity != nil, false},
-		{"sslPolicy", s.SSLPolicy != "", true},
-		{"sslRedirectPort", s.SSLRedirectPort != "", true},
-		{"wafv2AclArn", s.WAFv2ACLArn != "", true},
-		{"wafv2AclName", s.WAFv2ACLName != "", true},
 	} {
 		if !f.set {
 			continue

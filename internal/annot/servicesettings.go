@@ -54,7 +54,7 @@ func ServiceSettings(service *corev1.Service, defaults Defaults) (Service, []lb.
 	r := newReader(self, service.Annotations)
 	r.unserved(serviceFamily)
 	policy, _, _ := r.text(nlbTLSPolicy)
-	certificates := r.certificates()
+	certificates := r.serviceCertificates()
 	alpn := ""
 	if len(certificates) > 0 {
 		alpn, _ = r.enum(nlbALPN)
@@ -220,7 +220,7 @@ func (r *reader) sourceRanges(service *corev1.Service) Given[[]string] {
 	return given
 }
 
-func (r *reader) certificates() []lb.Certificate {
+func (r *reader) serviceCertificates() []lb.Certificate {
 	list := r.list(nlbCertificates, "arn:")
 	var out []lb.Certificate
 	for _, arn := range list.Value {
@@ -311,7 +311,7 @@ func (s Service) HealthCheck(local bool, localPort lb.HealthCheckPort) (check lb
 	r.checkTimeout(check, nlbCheckTimeout, nlbCheckInterval)
 	check.HealthyThreshold = r.number(nlbHealthyThreshold, threshold, 2, 10)
 	check.UnhealthyThreshold = r.number(nlbUnhealthyThreshold, threshold, 2, 10)
-	check.Matcher = r.successCodes(nlbSuccessCodes, "200-399")
+	check.Matcher = r.successCodes(nlbSuccessCodes, "200-399", 200, 499)
 	if check.Protocol == lb.TCP {
 		check.Path, check.Matcher = "", ""
 	}

@@ -1,6 +1,7 @@
 package annot
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -37,8 +38,15 @@ type Ingress struct {
 	ClassAttributes  []lb.Attribute // of class parameters; they win, key by key, where the Ingress is first in its group
 	Listen           []Listen       // sorted by port
 	ListenField      string         // where Listen was written
-	Tags             []lb.Tag       // sorted by key
-	TagsAt           Origin         // where they were written; with several places, the Ingress
+	// Certificates are those of all HTTPS ports, the first one the default where the Ingress decides it.
+	Certificates []lb.Certificate
+	Policy       Given[string] // of HTTPS ports
+	// WebACL, ClassicWebACL and Shield are add-ons of the load balancer.
+	WebACL, ClassicWebACL Given[lb.WebACL]
+	Shield                Given[bool]
+	Redirect              Given[uint16] // the HTTPS port that all HTTP ports of the load balancer redirect to
+	Tags                  []lb.Tag      // sorted by key
+	TagsAt                Origin        // where they were written; with several places, the Ingress
 }
 
 // Given is a setting that may have been given.
@@ -63,6 +71,7 @@ type TargetGroup struct {
 	TargetType      lb.TargetType
 	TargetTypeField string // where it was written, empty for the default
 	Protocol        lb.Protocol
+	Version         lb.ProtocolVersion
 	HealthCheck     lb.HealthCheck // without its port
 	HealthCheckPort string         // as written: traffic-port, a number, or the name of a Service port
 	HealthCheckFrom Origin         // who wrote the port
@@ -102,11 +111,11 @@ func IngressSettings(ingress *networkingv1.Ingress, params *elbv2api.IngressClas
 		ManageBackend:   r.boolean(manageBackendRules),
 		Attributes:      r.attributes(loadBalancerAttributes, knownBalancerAttributes),
 		ClassAttributes: r.classAttributes(params, "loadBalancerAttributes", class.LoadBalancerAttributes, knownBalancerAttributes),
-		Listen:          r.listeners(params, r.listen()),
-		ListenField:     field(listenPorts),
 		Tags:            merge(r.tags(), classTags(class), defaults.Tags),
 		TagsAt:          Origin{Object: r.layers[0].object, Field: field(tags)},
 	}
+	r.secured(&s, ingress, params)
+	s.WebACL, s.ClassicWebACL, s.Shield = r.webACL(params), r.classicACL(), r.boolean(shieldProtection)
 	if class.LoadBalancerName != "" {
 		s.LoadBalancerName = byClass(params, "loadBalancerName", class.LoadBalancerName, class.LoadBalancerName)
 	} else {
@@ -152,7 +161,7 @@ func TargetGroupSettings(ingress *networkingv1.Ingress, service *corev1.Service,
 	if params != nil {
 		class = params.Spec
 	}
-	s := TargetGroup{TargetType: defaults.TargetType, Protocol: lb.HTTP}
+	s := TargetGroup{TargetType: defaults.TargetType, Protocol: lb.HTTP, Version: lb.HTTP1}
 	if value, ok := r.enum(targetType); ok {
 		s.TargetType, s.TargetTypeField = lb.TargetType(value), field(targetType)
 	}
@@ -162,7 +171,10 @@ func TargetGroupSettings(ingress *networkingv1.Ingress, service *corev1.Service,
 	if value, ok := r.enum(backendProtocol); ok {
 		s.Protocol = lb.Protocol(value)
 	}
-	s.HealthCheck = r.healthCheck(s.Protocol)
+	if value, ok := r.enum(backendProtocolVersion); ok {
+		s.Version = lb.ProtocolVersion(value)
+	}
+	s.HealthCheck = r.healthCheck(s.Protocol, s.Version)
 	s.HealthCheckPort, s.HealthCheckFrom, _ = r.text(healthCheckPort)
 	if s.HealthCheckPort == "" {
 		s.HealthCheckPort = "traffic-port"
@@ -271,9 +283,13 @@ func (r *reader) canonical(at Origin, list []string) []string {
 	return slices.Compact(out)
 }
 
-func (r *reader) listen() []Listen {
+// listen are the ports to listen on. certified says whether certificates are listed.
+func (r *reader) listen(certified bool) []Listen {
 	value, at, ok := r.text(listenPorts)
-	if !ok {
+	switch {
+	case !ok && certified:
+		return []Listen{{Port: 443, Protocol: lb.HTTPS}}
+	case !ok:
 		return []Listen{{Port: 80, Protocol: lb.HTTP}}
 	}
 	list, err := parseListenPorts(value)
@@ -283,8 +299,13 @@ func (r *reader) listen() []Listen {
 	return list
 }
 
-func (r *reader) healthCheck(backend lb.Protocol) lb.HealthCheck {
-	h := lb.HealthCheck{Protocol: backend, Path: "/"}
+func (r *reader) healthCheck(backend lb.Protocol, version lb.ProtocolVersion) lb.HealthCheck {
+	h := lb.HealthCheck{Protocol: backend, Path: "/", Matcher: "200"}
+	low, high := 200, 499
+	if version == lb.GRPC {
+		h.Path, h.Matcher = "/AWS.ALB/healthcheck", "12"
+		low, high = 0, 99
+	}
 	if value, ok := r.enum(healthCheckProtocol); ok {
 		h.Protocol = lb.Protocol(value)
 	}
@@ -296,7 +317,7 @@ func (r *reader) healthCheck(backend lb.Protocol) lb.HealthCheck {
 	r.checkTimeout(h, healthCheckTimeout, healthCheckInterval)
 	h.HealthyThreshold = r.number(healthyThreshold, 2, 2, 10)
 	h.UnhealthyThreshold = r.number(unhealthyThreshold, 2, 2, 10)
-	h.Matcher = r.successCodes(successCodes, "200")
+	h.Matcher = r.successCodes(successCodes, h.Matcher, low, high)
 	return h
 }
 
@@ -321,14 +342,18 @@ func (r *reader) checkTimeout(h lb.HealthCheck, timeout, interval Key) {
 }
 
 // successCodes are the statuses of a good probe.
-func (r *reader) successCodes(k Key, def string) string {
+func (r *reader) successCodes(k Key, def string, low, high int) string {
 	value, at, ok := r.text(k)
 	if !ok {
 		return def
 	}
 	value = strings.ReplaceAll(value, " ", "")
-	if err := checkMatcher(value); err != nil {
-		r.refuse(at, err.Error(), "Write one status, a list such as 200,202 or a range such as 200-299, within 200 to 499")
+	if err := checkMatcher(value, low, high); err != nil {
+		example := "200,202 or a range such as 200-299"
+		if low == 0 {
+			example = "0,12 or a range such as 0-99"
+		}
+		r.refuse(at, err.Error(), fmt.Sprintf("Write one status, a list such as %s, within %d to %d", example, low, high))
 	}
 	return value
 }

@@ -110,8 +110,14 @@ var (
 		Doc: "CIDR blocks that the managed security group lets in, on every port of the Ingress."}
 	tags = Key{Suffix: "tags", Type: Map, Scope: LoadBalancerScope, Class: "tags", Service: true, Support: Served,
 		Doc: "Tags for everything that is made for the Ingress; on a Service, for its target groups."}
-	listenPorts = Key{Suffix: "listen-ports", Type: JSON, Default: `[{"HTTP": 80}]`, Scope: ListenerScope, Support: Served,
-		Doc: `Ports to listen on, such as [{"HTTP": 80}, {"HTTP": 8080}]. This version refuses HTTPS.`}
+	listenPorts = Key{Suffix: "listen-ports", Type: JSON, Default: `[{"HTTP": 80}]; with certificates listed [{"HTTPS": 443}]`, Scope: ListenerScope, Support: Served,
+		Doc: `Ports to listen on, such as [{"HTTP": 80}, {"HTTPS": 443}].`}
+	certificateARN = Key{Suffix: "certificate-arn", Type: List, Default: "found by host", Scope: ListenerScope, Class: "certificateArn", Support: Served,
+		Doc: "Certificates of HTTPS ports by their ARNs in ACM or IAM; the first of the first Ingress is the default. Without it, those that ACM has for the hosts in spec.rules and spec.tls are taken, exact and wildcard ones. Secrets in spec.tls have no effect."}
+	sslPolicy = Key{Suffix: "ssl-policy", Type: String, Default: "--default-ssl-policy", Scope: ListenerScope, Class: "sslPolicy", Support: Served,
+		Doc: "Security policy of the HTTPS ports of the Ingress, by its name in ELB."}
+	sslRedirect = Key{Suffix: "ssl-redirect", Type: Integer, Scope: ListenerScope, Class: "sslRedirectPort", Support: Served,
+		Doc: "HTTPS port to which all HTTP ports of the load balancer redirect (301). Their rules then have no effect."}
 	prefixLists = Key{Suffix: "security-group-prefix-lists", Type: List, Scope: LoadBalancerScope, Class: "prefixListsIDs", Support: Served,
 		Doc: "Prefix lists (pl-…) that the managed security group lets in, on every port of the Ingress, in addition to inbound-cidrs. Given alone, they take the place of 0.0.0.0/0."}
 	securityGroups = Key{Suffix: "security-groups", Type: List, Default: "a managed one and the cluster's own", Scope: LoadBalancerScope, Support: Served,
@@ -127,7 +133,25 @@ var (
 	actions = Key{Suffix: "actions.", Type: JSON, Scope: RuleScope, Support: Served,
 		Doc: "What happens to the requests of backends with this Service name and the port name use-annotation: a fixed response, a redirect, or forwarding to one or several target groups with weights, also ones that others made (by ARN or name)."}
 	conditions = Key{Suffix: "conditions.", Type: JSON, Scope: RuleScope, Support: Served,
-		Doc: "Further conditions of the rules of backends with this Service name: host-header, path-pattern, http-header, http-request-method, query-string, source-ip. Regular expressions are refused. What has more values than a rule can have becomes several rules."}
+		Doc: "Further conditions of the rules of backends with this Service name: host-header, path-pattern, http-header, http-request-method, query-string, source-ip. Hosts, paths and headers may be regular expressions (regexValues). What has more values than a rule can have becomes several rules."}
+	wafv2ARN = Key{Suffix: "wafv2-acl-arn", Type: String, Default: "as it is", Scope: LoadBalancerScope, Class: "wafv2AclArn", Support: Served,
+		Doc: "Web ACL of WAF in front of the load balancer, by ARN; none takes it away. Without it, or empty, the load balancer keeps what it has. Class parameters win over both annotations, and over those of other Ingresses of the group."}
+	wafv2Name = Key{Suffix: "wafv2-acl-name", Type: String, Default: "as it is", Scope: LoadBalancerScope, Class: "wafv2AclName", Support: Served,
+		Doc: "The same by name; it wins over the ARN."}
+	wafACLID = Key{Suffix: "waf-acl-id", Type: String, Default: "as it is", Scope: LoadBalancerScope, Support: Served,
+		Doc: "Web ACL of WAF Classic by id; none takes it away."}
+	webACLID = Key{Suffix: "web-acl-id", Type: String, Scope: LoadBalancerScope, Support: Served,
+		Doc: "Older name of waf-acl-id, read where that is not there."}
+	shieldProtection = Key{Suffix: "shield-advanced-protection", Type: Boolean, Default: "as it is", Scope: LoadBalancerScope, Support: Served,
+		Doc: "Whether Shield Advanced protects the load balancer. A protection that others made is left alone."}
+	jwtValidation = Key{Suffix: "jwt-validation", Type: JSON, Scope: RuleScope, Support: Served,
+		Doc: "Lets only requests through that carry a JSON Web Token of this issuer, signed with its keys, with these claims. On HTTPS ports; HTTP ports of the Ingress let everything through, which is told."}
+	transforms = Key{Suffix: "transforms.", Type: JSON, Scope: RuleScope, Support: Served,
+		Doc: "Changes the requests of backends with this Service name before they are forwarded: url-rewrite and host-header-rewrite, each with one regex and what replaces its first match."}
+	useRegexPathMatch = Key{Suffix: "use-regex-path-match", Type: Boolean, Default: "false", Scope: RuleScope, Support: Served,
+		Doc: "Paths of type ImplementationSpecific are regular expressions, without their first slash: /^/v[0-9]+/ stands for ^/v[0-9]+/."}
+	backendProtocolVersion = Key{Suffix: "backend-protocol-version", Type: String, Values: []string{"HTTP1", "HTTP2", "GRPC"}, Default: "HTTP1", Scope: TargetGroupScope, Service: true, Support: Served,
+		Doc: "HTTP version toward targets. HTTP2 and GRPC work on HTTPS ports only; GRPC is probed at /AWS.ALB/healthcheck and is healthy with code 12, where nothing else is said."}
 	targetType = Key{Suffix: "target-type", Type: String, Values: []string{"instance", "ip"}, Default: "instance", Scope: TargetGroupScope, Class: "targetType", Service: true, Support: Served,
 		Doc: "How targets are addressed: nodes by node port, or pods by address."}
 	backendProtocol = Key{Suffix: "backend-protocol", Type: String, Values: []string{"HTTP", "HTTPS"}, Default: "HTTP", Scope: TargetGroupScope, Service: true, Support: Served,
@@ -136,7 +160,7 @@ var (
 		Doc: "Port to probe: traffic-port, a number, or the name of a Service port."}
 	healthCheckProtocol = Key{Suffix: "healthcheck-protocol", Type: String, Values: []string{"HTTP", "HTTPS"}, Default: "the backend protocol", Scope: TargetGroupScope, Service: true, Support: Served,
 		Doc: "Protocol of the probe."}
-	healthCheckPath = Key{Suffix: "healthcheck-path", Type: String, Default: "/", Scope: TargetGroupScope, Service: true, Support: Served,
+	healthCheckPath = Key{Suffix: "healthcheck-path", Type: String, Default: "/; of GRPC /AWS.ALB/healthcheck", Scope: TargetGroupScope, Service: true, Support: Served,
 		Doc: "Path to probe, at most 1024 characters, beginning with a slash."}
 	healthCheckInterval = Key{Suffix: "healthcheck-interval-seconds", Type: Integer, Default: "15", Scope: TargetGroupScope, Service: true, Support: Served,
 		Doc: "Seconds between probes, 5 to 300."}
@@ -146,8 +170,8 @@ var (
 		Doc: "Good probes in a row until an unhealthy target is healthy, 2 to 10."}
 	unhealthyThreshold = Key{Suffix: "unhealthy-threshold-count", Type: Integer, Default: "2", Scope: TargetGroupScope, Service: true, Support: Served,
 		Doc: "Failed probes in a row until a healthy target is unhealthy, 2 to 10."}
-	successCodes = Key{Suffix: "success-codes", Type: String, Default: "200", Scope: TargetGroupScope, Service: true, Support: Served,
-		Doc: "Statuses of a good probe, 200 to 499: 200, a list 200,202 or a range 200-299."}
+	successCodes = Key{Suffix: "success-codes", Type: String, Default: "200; of GRPC 12", Scope: TargetGroupScope, Service: true, Support: Served,
+		Doc: "Statuses of a good probe, 200 to 499: 200, a list 200,202 or a range 200-299. Of GRPC, codes 0 to 99."}
 	targetNodeLabels = Key{Suffix: "target-node-labels", Type: Map, Scope: TargetGroupScope, Service: true, Support: Served,
 		Doc: "Labels of the nodes that become instance targets."}
 )
@@ -158,24 +182,15 @@ var table = []Key{
 	{Suffix: "customer-owned-ipv4-pool", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "Address pool on an Outpost."},
 	{Suffix: "ipam-ipv4-pool-id", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "IPAM pool of public addresses."},
 	{Suffix: "minimum-load-balancer-capacity", Type: Map, Scope: LoadBalancerScope, Class: "minimumLoadBalancerCapacity", Support: Passed, Doc: "Reserved capacity units."},
-	{Suffix: "wafv2-acl-arn", Type: String, Scope: LoadBalancerScope, Class: "wafv2AclArn", Support: Stops, Doc: "Web ACL by ARN."},
-	{Suffix: "wafv2-acl-name", Type: String, Scope: LoadBalancerScope, Class: "wafv2AclName", Support: Stops, Doc: "Web ACL by name."},
-	{Suffix: "waf-acl-id", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "Web ACL of WAF Classic."},
-	{Suffix: "web-acl-id", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "Older name of waf-acl-id."},
-	{Suffix: "shield-advanced-protection", Type: Boolean, Scope: LoadBalancerScope, Support: Stops, Doc: "Shield Advanced protection."},
+	wafv2ARN, wafv2Name, wafACLID, webACLID, shieldProtection,
 	{Suffix: "enable-frontend-nlb", Type: Boolean, Scope: LoadBalancerScope, Support: Stops, Doc: "A Network Load Balancer in front."},
 	{Suffix: "frontend-nlb-", Type: String, Scope: LoadBalancerScope, Support: Passed, Doc: "Settings of the Network Load Balancer in front."},
 	{Suffix: "dry-run-plan", Type: JSON, Scope: LoadBalancerScope, Support: Passed, Doc: "Written by the reference, never read."},
-	listenPorts, listenerAttributes,
-	{Suffix: "certificate-arn", Type: List, Scope: ListenerScope, Class: "certificateArn", Support: Stops, Doc: "Certificates of HTTPS listeners."},
-	{Suffix: "ssl-policy", Type: String, Scope: ListenerScope, Class: "sslPolicy", Support: Stops, Doc: "TLS policy of HTTPS listeners."},
-	{Suffix: "ssl-redirect", Type: Integer, Scope: ListenerScope, Class: "sslRedirectPort", Support: Stops, Doc: "HTTPS port that HTTP listeners redirect to."},
+	listenPorts, certificateARN, sslPolicy, sslRedirect, listenerAttributes,
 	{Suffix: "mutual-authentication", Type: JSON, Scope: ListenerScope, Support: Stops, Doc: "Client certificates."},
 	{Suffix: "create-acm-cert", Type: Boolean, Scope: ListenerScope, Support: Stops, Doc: "Requests a certificate."},
 	{Suffix: "acm-pca-arn", Type: String, Scope: ListenerScope, Support: Passed, Doc: "Private CA for create-acm-cert."},
-	actions, conditions,
-	{Suffix: "transforms.", Type: JSON, Scope: RuleScope, Support: Stops, Doc: "Rewrites of the rules of a Service."},
-	{Suffix: "use-regex-path-match", Type: Boolean, Scope: RuleScope, Support: Stops, Doc: "Paths are regular expressions."},
+	actions, conditions, transforms, useRegexPathMatch,
 	{Suffix: "auth-type", Type: String, Values: []string{"none", "cognito", "oidc"}, Scope: RuleScope, Service: true, Support: Stops, Doc: "Authentication of users."},
 	{Suffix: "auth-idp-cognito", Type: JSON, Scope: RuleScope, Service: true, Support: Stops, Doc: "Cognito user pool."},
 	{Suffix: "auth-idp-oidc", Type: JSON, Scope: RuleScope, Service: true, Support: Stops, Doc: "OpenID Connect provider."},
@@ -183,9 +198,8 @@ var table = []Key{
 	{Suffix: "auth-scope", Type: String, Scope: RuleScope, Service: true, Support: Stops, Doc: "Scopes to ask for."},
 	{Suffix: "auth-session-cookie", Type: String, Scope: RuleScope, Service: true, Support: Stops, Doc: "Name of the session cookie."},
 	{Suffix: "auth-session-timeout", Type: Integer, Scope: RuleScope, Service: true, Support: Stops, Doc: "Seconds that a session lasts."},
-	{Suffix: "jwt-validation", Type: JSON, Scope: RuleScope, Support: Stops, Doc: "Validation of JSON Web Tokens."},
-	targetType, backendProtocol,
-	{Suffix: "backend-protocol-version", Type: String, Values: []string{"HTTP1", "HTTP2", "GRPC"}, Default: "HTTP1", Scope: TargetGroupScope, Service: true, Support: Stops, Doc: "HTTP version toward targets."},
+	jwtValidation,
+	targetType, backendProtocol, backendProtocolVersion,
 	targetGroupAttributes,
 	healthCheckPort, healthCheckProtocol, healthCheckPath, healthCheckInterval, healthCheckTimeout,
 	healthyThreshold, unhealthyThreshold, successCodes, targetNodeLabels,

@@ -173,7 +173,7 @@ func (b *backends) targetGroup(service *corev1.Service, port, target lb.Port, se
 		Cluster: b.options.Cluster, Stack: b.stack,
 		IngressNamespace: b.ingress.Namespace, IngressName: b.ingress.Name,
 		ServiceNamespace: service.Namespace, ServiceName: service.Name, ServiceUID: string(service.UID),
-		Port: port, TargetPort: number, TargetType: settings.TargetType, Protocol: settings.Protocol, ProtocolVersion: lb.HTTP1,
+		Port: port, TargetPort: number, TargetType: settings.TargetType, Protocol: settings.Protocol, ProtocolVersion: settings.Version,
 	}
 	name := lb.TargetGroupName(identity)
 	if unapplied(service) {
@@ -192,7 +192,7 @@ func (b *backends) targetGroup(service *corev1.Service, port, target lb.Port, se
 		ok:     true,
 		action: lb.Action{Forward: &lb.Forward{TargetGroups: []lb.WeightedTargetGroup{{ID: id, Weight: 1}}}},
 		group: lb.TargetGroup{
-			ID: id, Name: name, TargetType: settings.TargetType, Protocol: settings.Protocol, ProtocolVersion: lb.HTTP1,
+			ID: id, Name: name, TargetType: settings.TargetType, Protocol: settings.Protocol, ProtocolVersion: settings.Version,
 			Port: number, IPAddressType: lb.IPv4, HealthCheck: check, Attributes: settings.Attributes, Tags: settings.Tags, From: from,
 		},
 		binding: lb.Binding{

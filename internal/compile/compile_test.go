@@ -25,7 +25,8 @@ var update = flag.Bool("update", false, "rewrite the golden sections of testdata
 // options are those of every case: a cluster named demo, and the features of the AWS engine.
 var options = compile.Options{
 	Cluster: "demo", IngressClass: "alb", DefaultScheme: lb.Internal, DefaultTargetType: lb.InstanceTargets,
-	TolerateMissingService: true, TolerateMissingAction: true, Features: lb.Features{lb.InstanceTargetsFeature, lb.NetworkFeature}, Service: compile.ServiceOptions{TLSPolicy: "ELBSecurityPolicy-2016-08"},
+	TolerateMissingService: true, TolerateMissingAction: true, TLSPolicy: "ELBSecurityPolicy-2016-08",
+	Features: lb.Features{lb.InstanceTargetsFeature, lb.HTTPSListeners, lb.NetworkFeature},
 }
 
 // A case is a text archive: a comment saying what holds and why, *.yaml files in, and the sections model and verdicts

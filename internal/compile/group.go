@@ -118,6 +118,7 @@ func (g *group) agree() shared {
 		if first := g.wanted(); len(first) > 0 {
 			s.imposed = first[0].form.settings.ClassAttributes
 		}
+		s.impose(g.inOrder())
 		for _, m := range g.inOrder() {
 			if !m.fresh {
 				continue
@@ -136,6 +137,9 @@ func (g *group) agree() shared {
 			if m.known && !m.fresh {
 				_ = s.take(m) // its verdicts tell why it is what it was
 			}
+		}
+		if again := g.unsecured(&s); again {
+			continue
 		}
 		return s
 	}
@@ -183,6 +187,7 @@ func (g *group) stack(s shared) lb.Stack {
 		IPAddressType:  s.family.Or(lb.IPv4),
 		Subnets:        s.subnets.Value,
 		SecurityGroups: append([]lb.SecurityGroupRef{{Managed: lb.ManagedSecurityGroupID}}, g.options.backend()...),
+		AddOns:         s.addOns(),
 		Attributes:     s.attributes.with(s.imposed),
 		Tags:           s.tags.sorted(),
 		Listeners:      g.listeners(s),
@@ -262,6 +267,11 @@ func (g *group) listeners(s shared) []lb.Listener {
 			Port: p.number, Protocol: p.protocol, Default: g.fallback(p),
 			Attributes: p.attributes.with(p.imposed), Tags: p.tags.sorted(),
 		}
+		if p.protocol == lb.HTTPS {
+			out[i].Handshake = lb.Handshake{Certificates: p.certificates, Policy: p.policy.Or(g.options.TLSPolicy)}
+		} else if s.redirect.Set() {
+			out[i].Default = toHTTPS(s.redirect.Value)
+		}
 	}
 	count := 0
 	for _, m := range g.inOrder() {
@@ -282,11 +292,17 @@ func (g *group) listeners(s shared) []lb.Listener {
 		for _, r := range m.form.rules {
 			for i := range out {
 				switch {
-				case !s.ports[i].has(m) || idle(r, out[i]):
+				case !s.ports[i].has(m) || idle(r, out[i]) || s.redirects(s.ports[i]):
+				case out[i].Protocol == lb.HTTP && m.form.needsHTTPS(r.Action):
+					m.refuseHTTP2(r.Field, out[i].Port)
 				case count == maxRules:
 					unfit = append(unfit, r.Field)
 				default:
 					count++
+					r := r
+					if out[i].Protocol == lb.HTTP {
+						r.Action.Tokens = nil
+					}
 					r.Priority = len(out[i].Rules) + 1
 					out[i].Rules = append(out[i].Rules, r)
 				}
@@ -324,10 +340,18 @@ func (g *group) fallback(p *port) lb.Action {
 			}
 		}
 	}
+	if first != nil && p.protocol == lb.HTTP && first.form.needsHTTPS(*first.form.fallback) {
+		first.refuseHTTP2("spec.defaultBackend", p.number)
+		first = nil
+	}
 	if first == nil {
 		return lb.Action{FixedResponse: &lb.FixedResponse{StatusCode: 404, ContentType: "text/plain"}}
 	}
-	return *first.form.fallback
+	action := *first.form.fallback
+	if p.protocol == lb.HTTP {
+		action.Tokens = nil
+	}
+	return action
 }
 
 func (m *member) refuse(severity lb.Severity, reason lb.Reason, field, value, problem, fix string) {

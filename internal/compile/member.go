@@ -32,13 +32,20 @@ type compiler struct {
 	params   *classParams
 	self     lb.Object
 	verdicts []lb.Verdict
+
+	tokens     *lb.Tokens // what requests on HTTPS ports need
+	regexPaths bool       // paths of type ImplementationSpecific are regular expressions
 }
 
 // form is what the member adds to a stack.
 func (c *compiler) form(id lb.StackID) Form {
 	settings, verdicts := annot.IngressSettings(c.ingress, c.params, c.defaults())
 	c.verdicts = append(c.verdicts, verdicts...)
+	c.regexPaths, verdicts = annot.RegexPaths(c.ingress)
+	c.verdicts = append(c.verdicts, verdicts...)
+	c.readTokens(settings)
 	c.checkFeatures(&settings)
+	c.checkAddOns(&settings)
 	backends := c.backends(id)
 	f := Form{settings: settings, rules: c.rules(backends, settings.Tags), fallback: c.defaultAction(backends)}
 	f.groups, f.bindings = backends.groups()

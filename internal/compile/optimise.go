@@ -17,8 +17,9 @@ func idle(r lb.Rule, l lb.Listener) bool {
 // loops says whether everything that a redirect sets is as in the request that it redirects.
 func loops(r lb.Rule, l lb.Listener) bool {
 	to := r.Action.Redirect
-	if to == nil {
-		return false
+	likePaths := slices.ContainsFunc(r.Conditions, func(c lb.Condition) bool { return c.Field == lb.PathPattern && len(c.Regexes) > 0 })
+	if to == nil || likePaths {
+		return false // what a regular expression matches cannot be told
 	}
 	as := func(part string, same ...string) bool { return part == "" || slices.Contains(same, part) }
 	return as(to.Protocol, "#{protocol}", string(l.Protocol)) &&
@@ -46,7 +47,11 @@ func shadows(earlier, later lb.Rule) bool {
 func valuesOf(r lb.Rule, field lb.ConditionField) []string {
 	for _, c := range r.Conditions {
 		if c.Field == field {
-			return slices.Clone(c.Values)
+			values := slices.Clone(c.Values)
+			for _, regex := range c.Regexes {
+				values = append(values, "like "+regex) // equal only to itself
+			}
+			return values
 		}
 	}
 	return nil

@@ -46,7 +46,7 @@ func (c *compiler) rules(backends *backends, tags []lb.Tag) []lb.Rule {
 					"Use fewer conditions")
 				continue
 			}
-			rule := lb.Rule{Action: backends.action(&path.Backend, field+".backend"), Tags: tags, From: c.self, Field: field}
+			rule := lb.Rule{Transforms: c.transforms(path), Action: c.guarded(backends.action(&path.Backend, field+".backend")), Tags: tags, From: c.self, Field: field}
 			for _, rule.Conditions = range parts {
 				out = append(out, rule)
 			}
@@ -88,30 +88,48 @@ func pathType(p networkingv1.HTTPIngressPath) networkingv1.PathType {
 
 // conditions are those of the annotation of the path's Service, then host, then path; without any, every path matches.
 func (c *compiler) conditions(host string, p *networkingv1.HTTPIngressPath, field string) ([]lb.Condition, bool) {
-	paths, ok := c.patterns(p, field)
-	if !ok {
+	hosts, paths := lb.Condition{Field: lb.HostHeader}, lb.Condition{Field: lb.PathPattern}
+	var ok bool
+	if paths.Values, paths.Regexes, ok = c.patterns(p, field); !ok {
 		return nil, false
 	}
-	var hosts []string
 	if host != "" {
-		hosts = append(hosts, host)
+		hosts.Values = []string{host}
 	}
 	var out []lb.Condition
 	if p.Backend.Service != nil {
 		more, verdicts := annot.ConditionsOf(c.ingress, p.Backend.Service.Name)
 		c.verdicts = append(c.verdicts, verdicts...)
-		hosts, paths, out = united(hosts, more.Hosts), united(paths, more.Paths), more.Other
+		hosts.Values, paths.Values, out = united(hosts.Values, more.Hosts), united(paths.Values, more.Paths), more.Other
+		hosts.Regexes, paths.Regexes = united(hosts.Regexes, more.HostRegexes), united(paths.Regexes, more.PathRegexes)
+		for _, condition := range []lb.Condition{hosts, paths} {
+			if len(condition.Values) > 0 && len(condition.Regexes) > 0 {
+				c.verdicts = append(c.verdicts, more.At.Verdict(lb.Refused, lb.InvalidAnnotation,
+					fmt.Sprintf("adds to the rule at %s, so that its %s has both plain values and regular expressions", field, condition.Field),
+					"Let all hosts, and all paths, of a rule be one or the other"))
+				return nil, false
+			}
+		}
 	}
-	if len(out)+len(hosts)+len(paths) == 0 {
-		paths = []string{"/*"}
+	if len(out)+count(hosts)+count(paths) == 0 {
+		paths.Values = []string{"/*"}
 	}
-	if len(hosts) > 0 {
-		out = append(out, lb.Condition{Field: lb.HostHeader, Values: hosts})
-	}
-	if len(paths) > 0 {
-		out = append(out, lb.Condition{Field: lb.PathPattern, Values: paths})
+	for _, condition := range []lb.Condition{hosts, paths} {
+		if count(condition) > 0 {
+			out = append(out, condition)
+		}
 	}
 	return out, true
+}
+
+// transforms are those of the annotation of the path's Service.
+func (c *compiler) transforms(p *networkingv1.HTTPIngressPath) []lb.Transform {
+	if p.Backend.Service == nil {
+		return nil
+	}
+	transforms, verdicts := annot.TransformsOf(c.ingress, p.Backend.Service.Name)
+	c.verdicts = append(c.verdicts, verdicts...)
+	return transforms
 }
 
 // united is both lists, each value once.
@@ -124,20 +142,26 @@ func united(a, b []string) []string {
 	return a
 }
 
-// patterns are the ALB path patterns that a path stands for.
-func (c *compiler) patterns(p *networkingv1.HTTPIngressPath, field string) ([]string, bool) {
+// patterns are the ALB path patterns, or the regular expression, that a path stands for.
+func (c *compiler) patterns(p *networkingv1.HTTPIngressPath, field string) (values, regexes []string, ok bool) {
 	path, kind := p.Path, pathType(*p)
 	wild := strings.ContainsAny(path, "*?")
 	switch {
 	case kind != networkingv1.PathTypeExact && kind != networkingv1.PathTypePrefix && kind != networkingv1.PathTypeImplementationSpecific:
 		c.refuse(lb.Partial, lb.InvalidPath, field+".pathType", string(kind), "is no path type", "Use Exact, Prefix or ImplementationSpecific")
-		return nil, false
+		return nil, nil, false
 	case path == "":
-		return nil, true
+		return nil, nil, true
+	case kind == networkingv1.PathTypeImplementationSpecific && c.regexPaths:
+		if problem := annot.CheckRegexPath(path[1:]); problem != "" {
+			c.refuse(lb.Partial, lb.InvalidPath, field+".path", path, problem, "Change the path, or remove the annotation "+annot.Prefix+"use-regex-path-match")
+			return nil, nil, false
+		}
+		return nil, []string{path[1:]}, true
 	case wild && kind != networkingv1.PathTypeImplementationSpecific:
 		c.refuse(lb.Partial, lb.InvalidPath, field+".path", path,
 			fmt.Sprintf("has a wildcard (* or ?), which pathType %s cannot have", kind), "Use pathType ImplementationSpecific")
-		return nil, false
+		return nil, nil, false
 	}
 	patterns := []string{path}
 	if kind == networkingv1.PathTypePrefix {
@@ -150,10 +174,10 @@ func (c *compiler) patterns(p *networkingv1.HTTPIngressPath, field string) ([]st
 	for _, pattern := range patterns {
 		if problem := badPattern(pattern); problem != "" {
 			c.refuse(lb.Partial, lb.InvalidPath, field+".path", path, problem, "Change the path; see the ELB page on condition types for listener rules")
-			return nil, false
+			return nil, nil, false
 		}
 	}
-	return patterns, true
+	return patterns, nil, true
 }
 
 // badPattern says what a load balancer would refuse about a path pattern.
@@ -173,6 +197,6 @@ func (c *compiler) defaultAction(backends *backends) *lb.Action {
 	if c.ingress.Spec.DefaultBackend == nil {
 		return nil
 	}
-	action := backends.action(c.ingress.Spec.DefaultBackend, "spec.defaultBackend")
+	action := c.guarded(backends.action(c.ingress.Spec.DefaultBackend, "spec.defaultBackend"))
 	return &action
 }

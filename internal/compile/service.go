@@ -24,10 +24,9 @@ type ServiceOptions struct {
 	Class             string // the spec.loadBalancerClass that is ours; NetworkClass when empty
 	BalancersOnly     bool   // only Services of type LoadBalancer are ours
 	NoIPTargets       bool
-	MergeTCPUDP       bool // where no annotation says it
-	NoSecurityGroups  bool // load balancers are made without
-	PlainHealthChecks bool // no success codes, and timeouts are the cloud's own
-	TLSPolicy         string
+	MergeTCPUDP       bool     // where no annotation says it
+	NoSecurityGroups  bool     // load balancers are made without
+	PlainHealthChecks bool     // no success codes, and timeouts are the cloud's own
 	ExternalTags      []string // keys of tags that others manage
 	UsersTagsWin      bool     // over DefaultTags
 }

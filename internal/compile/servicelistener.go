@@ -31,7 +31,7 @@ func (c *serviceCompiler) listeners() []lb.Listener {
 		listener := lb.Listener{Port: uint16(p.Port), Protocol: p.listener, Tags: c.settings.Tags, From: []lb.Object{c.self}}
 		if p.encrypted {
 			listener.Handshake = lb.Handshake{
-				Certificates: c.settings.Certificates, Policy: cmp.Or(c.settings.TLSPolicy, c.options.Service.TLSPolicy), ALPN: c.settings.ALPN,
+				Certificates: c.settings.Certificates, Policy: cmp.Or(c.settings.TLSPolicy, c.options.TLSPolicy), ALPN: c.settings.ALPN,
 			}
 		} else {
 			var verdicts []lb.Verdict

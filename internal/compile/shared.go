@@ -19,8 +19,13 @@ type shared struct {
 	subnets claim[lb.SubnetSelection]
 	secured claim[[]string] // security groups
 	backend claim[bool]     // with these, the backend security group too
-	tags    claims
-	ports   []*port // sorted
+	// redirect is the HTTPS port that all HTTP ports redirect to
+	redirect claim[uint16]
+	webACL   claim[lb.WebACL]
+	classic  claim[lb.WebACL]
+	shield   claim[bool]
+	tags     claims
+	ports    []*port // sorted
 	// attributes and, of the first member's class, those that win over them
 	attributes claims
 	imposed    []lb.Attribute
@@ -29,12 +34,14 @@ type shared struct {
 
 // port is what members say about one listener.
 type port struct {
-	number   uint16
-	protocol lb.Protocol
-	members  []*member
-	cidrs    claim[[]string]
-	lists    claim[[]string] // prefix lists
-	tags     claims
+	number       uint16
+	protocol     lb.Protocol
+	members      []*member
+	cidrs        claim[[]string]
+	lists        claim[[]string]  // prefix lists
+	policy       claim[string]    // of TLS
+	certificates []lb.Certificate // in order of the members
+	tags         claims
 	// attributes and, of the first member's class, those that win over them
 	attributes claims
 	imposed    []lb.Attribute
@@ -69,6 +76,10 @@ func (s *shared) take(m *member) []lb.Verdict {
 	take(&t, &s.subnets, settings.Subnets, sameSubnets)
 	take(&t, &s.secured, settings.SecurityGroups, slices.Equal[[]string])
 	take(&t, &s.backend, settings.ManageBackend, equal[bool])
+	take(&t, &s.redirect, settings.Redirect, equal[uint16])
+	take(&t, &s.webACL, settings.WebACL, lb.WebACL.Same)
+	take(&t, &s.classic, settings.ClassicWebACL, lb.WebACL.Same)
+	take(&t, &s.shield, settings.Shield, equal[bool])
 	t.pairs(&s.tags, settings.Tags, settings.TagsAt, "tag")
 	t.attributes(&s.attributes, settings.Attributes, s.imposed)
 	for _, l := range settings.Listen {
@@ -106,6 +117,10 @@ func (s *shared) listen(t *taking, m *member, l annot.Listen) {
 	p.members = append(p.members, m)
 	take(t, &p.cidrs, settings.InboundCIDRs, slices.Equal[[]string])
 	take(t, &p.lists, settings.PrefixLists, slices.Equal[[]string])
+	if p.protocol == lb.HTTPS {
+		take(t, &p.policy, settings.Policy, equal[string])
+		p.certify(settings.Certificates)
+	}
 	t.attributes(&p.attributes, l.Attributes, p.imposed)
 	t.pairs(&p.tags, settings.Tags, settings.TagsAt, "tag") // differences are those of the load balancer's tags
 }

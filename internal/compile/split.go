@@ -50,7 +50,7 @@ func split(conditions []lb.Condition) (rules [][]lb.Condition, fit bool) {
 	return rules, true
 }
 
-func count(c lb.Condition) int { return len(c.Values) + len(c.Pairs) }
+func count(c lb.Condition) int { return len(c.Values) + len(c.Pairs) + len(c.Regexes) }
 
 func combinations(conditions []lb.Condition, sizes []int) int {
 	n := 1
@@ -90,6 +90,11 @@ func shares(c lb.Condition, size int) []lb.Condition {
 	for values := range slices.Chunk(c.Values, size) {
 		part := c
 		part.Values = values
+		out = append(out, part)
+	}
+	for regexes := range slices.Chunk(c.Regexes, size) {
+		part := c
+		part.Regexes = regexes
 		out = append(out, part)
 	}
 	for pairs := range slices.Chunk(c.Pairs, size) {

@@ -40,7 +40,7 @@ type Mirror interface {
 type Options struct {
 	Compile compile.Options // its Features are set from the engine
 	Engine  engine.Engine
-	Targets engine.Targets
+	Targets engine.Accounts
 	Mirror  Mirror
 
 	Networking engine.Networking
@@ -49,6 +49,7 @@ type Options struct {
 
 	VPCID          string // written into TargetGroupBindings
 	Namespace      string // the only namespace watched; empty for all
+	MaxTargets     int    // of a target group that are registered; no limit when zero
 	StackWorkers   int
 	BindingWorkers int
 	AuditInterval  time.Duration // no audit when zero
@@ -87,6 +88,7 @@ type Controller struct {
 	told      *memory[lb.StackID, told]
 	forms     *memory[lb.StackID, compile.Forms] // for members that go bad
 	bound     *memory[types.NamespacedName, bound]
+	shared    *memory[types.NamespacedName, owned]
 	network   *network
 
 	synced  chan struct{} // closed when all kinds are followed and the caches are filled
@@ -121,6 +123,7 @@ func newController(kube client.Client, live client.Reader, o Options) *Controlle
 		told:      newMemory[lb.StackID, told](),
 		forms:     newMemory[lb.StackID, compile.Forms](),
 		bound:     newMemory[types.NamespacedName, bound](),
+		shared:    newMemory[types.NamespacedName, owned](),
 		network:   newNetwork(),
 		synced:    make(chan struct{}),
 		known:     make(chan struct{}),

@@ -58,7 +58,7 @@ func (c *Controller) gate(ctx context.Context, tgb *elbv2api.TargetGroupBinding,
 	health := map[lb.Target]lb.TargetHealth{}
 	var err error
 	if len(ask) > 0 {
-		health, err = c.options.Targets.Health(ctx, lb.TargetGroupRef(tgb.Spec.TargetGroupARN), ask)
+		health, err = c.targetsOf(tgb).Health(ctx, lb.TargetGroupRef(tgb.Spec.TargetGroupARN), ask)
 	}
 	if err != nil {
 		return p.failed(tgb, failedReconcile, fmt.Errorf("read the health of %s: %w", amount(len(ask), "target"), err))

@@ -139,8 +139,8 @@ func (c *Controller) compare(ctx context.Context, audit func(context.Context) ([
 	}
 }
 
-// enqueueAll marks everything: every Ingress and every Service that has a load balancer, every stack that has something in the cloud or in the cluster, every
-// binding.
+// enqueueAll marks everything: every Ingress and every Service that has a load balancer, every stack that has something
+// in the cloud or in the cluster, every binding.
 func (c *Controller) enqueueAll(ctx context.Context) error {
 	objects, err := c.snapshots.take(ctx)
 	if err != nil {

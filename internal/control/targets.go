@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,6 +70,9 @@ func (c *Controller) workBinding(ctx context.Context, key types.NamespacedName) 
 		return outcome{status: plan.Retry}
 	}
 	if !p.gone { // nobody reads the events of what is gone
+		if err := c.report(ctx, &tgb, p); err != nil {
+			p = p.failed(&tgb, failedStatus, err)
+		}
 		p.known.told = c.tell(ctx, kube.New(kube.Contents{}), known.told, p.telling)
 	}
 	c.bound.set(key, p.known)
@@ -99,6 +103,7 @@ type bindingPass struct {
 	end   outcome
 	gone  bool // the binding has been let go
 
+	observed  bool // the binding was worked to the end
 	groupless bool // the target group does not exist
 	added     map[lb.Target]bool
 }
@@ -121,6 +126,19 @@ func (p bindingPass) failed(tgb *elbv2api.TargetGroupBinding, reason string, err
 func (c *Controller) bind(ctx context.Context, tgb *elbv2api.TargetGroupBinding, p bindingPass) bindingPass {
 	if err := setFinalizer(ctx, c.client, c.live, tgb, bindingFinalizer, true); err != nil {
 		return p.failed(tgb, failedAddFinalizer, err)
+	}
+	if !complete(tgb.Spec) {
+		var filled *elbv2api.TargetGroupBinding
+		if p, filled = c.fill(ctx, tgb, p); filled == nil {
+			return p
+		}
+		tgb = filled
+	}
+	if v, ok, err := c.rivalry(ctx, tgb); err != nil {
+		return p.failed(tgb, failedReconcile, err)
+	} else if ok {
+		p.verdicts, p.end = []lb.Verdict{v}, blocked()
+		return p
 	}
 	objects, err := c.backend(ctx, tgb)
 	if err != nil {
@@ -166,14 +184,23 @@ func (p bindingPass) skipped(now time.Time) bindingPass {
 // checkpoint is cleared before anything changes, or a crash in between would leave a target that nobody remembers.
 func (c *Controller) register(ctx context.Context, tgb *elbv2api.TargetGroupBinding, wanted endpoints.Wanted, p bindingPass) bindingPass {
 	group := lb.TargetGroupRef(tgb.Spec.TargetGroupARN)
-	have, found, err := c.options.Targets.Registered(ctx, group)
+	have, found, err := c.targetsOf(tgb).Registered(ctx, group)
 	if err != nil {
 		return p.failed(tgb, failedReconcile, fmt.Errorf("read the targets of %s: %w", group, err))
 	}
 	if !found {
 		return c.groupMissing(tgb, p)
 	}
-	add, remove := endpoints.Changes(have, wanted.Targets)
+	change := exchange{want: wanted.Targets}
+	change.add, change.remove = endpoints.Changes(have, wanted.Targets)
+	if tgb.Spec.MultiClusterTargetGroup {
+		if change.owned, err = c.ownedTargets(ctx, tgb); err != nil {
+			return p.failed(tgb, failedReconcile, err)
+		}
+		change.remove = slices.DeleteFunc(change.remove, func(t lb.Target) bool { return !change.owned.has(t) })
+	}
+	p = c.limit(tgb, &change, len(have), p)
+	add, remove := change.add, change.remove
 	if len(add)+len(remove) > 0 || wanted.Checkpoint == "" {
 		if p, err = c.saveCheckpoint(ctx, tgb, "", p); err != nil {
 			return p.failed(tgb, failedReconcile, err)
@@ -183,32 +210,61 @@ func (c *Controller) register(ctx context.Context, tgb *elbv2api.TargetGroupBind
 	for _, t := range add {
 		p.added[t] = true
 	}
-	if err := c.exchange(ctx, group, add, remove); err != nil {
+	if err := c.exchange(ctx, tgb, change); err != nil {
 		return p.failed(tgb, failedReconcile, err)
 	}
 	p.done = targetSummary(len(add), len(remove))
 	if p, err = c.saveCheckpoint(ctx, tgb, wanted.Checkpoint, p); err != nil {
 		return p.failed(tgb, failedReconcile, err)
 	}
-	p.known.driftAt = time.Time{}
-	if err := c.observe(ctx, tgb); err != nil {
-		return p.failed(tgb, failedStatus, err)
-	}
+	p.known.driftAt, p.observed = time.Time{}, true
 	return p
 }
 
-// exchange deregisters, then registers. New targets come although old ones cannot go.
-func (c *Controller) exchange(ctx context.Context, group lb.TargetGroupRef, add, remove []lb.Target) error {
+// exchange is what becomes of a target group's targets.
+type exchange struct {
+	add, remove []lb.Target
+	want        []lb.Target
+	owned       owned // of a target group that other clusters share
+}
+
+// limit leaves out new targets beyond those that a target group may have.
+func (c *Controller) limit(tgb *elbv2api.TargetGroupBinding, e *exchange, have int, p bindingPass) bindingPass {
+	most := c.options.MaxTargets
+	room := max(0, most-have+len(e.remove))
+	if most == 0 || len(e.add) <= room {
+		return p
+	}
+	p.verdicts = append(slices.Clone(p.verdicts), lb.Verdict{
+		Object: endpoints.Object(tgb), Severity: lb.Partial, Reason: lb.QuotaExceeded, Field: "spec.serviceRef.name", Value: tgb.Spec.ServiceRef.Name,
+		Problem: fmt.Sprintf("has %s more than the target group may have (--max-targets-per-target-group is %d)", amount(len(e.add)-room, "endpoint"), most),
+		Fix:     "Raise the flag, or have fewer endpoints",
+	})
+	e.add = e.add[:room]
+	return p
+}
+
+// exchange deregisters, then registers. New targets come although old ones cannot go. Which targets of a shared group are
+// this cluster's is written down before they are there.
+func (c *Controller) exchange(ctx context.Context, tgb *elbv2api.TargetGroupBinding, e exchange) error {
+	add, remove, group, targets := e.add, e.remove, lb.TargetGroupRef(tgb.Spec.TargetGroupARN), c.targetsOf(tgb)
 	var errs []error
+	ours := slices.Clone(e.want)
 	if len(remove) > 0 {
-		if err := c.options.Targets.Deregister(ctx, group, remove); err != nil {
+		if err := targets.Deregister(ctx, group, remove); err != nil {
 			errs = append(errs, fmt.Errorf("deregister %s: %w", amount(len(remove), "target"), err))
+			ours = append(ours, remove...)
 		} else {
 			c.metrics.targets.WithLabelValues("deregister").Add(float64(len(remove)))
 		}
 	}
+	if tgb.Spec.MultiClusterTargetGroup {
+		if err := c.own(ctx, tgb, e.owned, ours); err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+	}
 	if len(add) > 0 {
-		if err := c.options.Targets.Register(ctx, group, add); err != nil {
+		if err := targets.Register(ctx, group, add); err != nil {
 			errs = append(errs, fmt.Errorf("register %s: %w", amount(len(add), "target"), err))
 		} else {
 			c.metrics.targets.WithLabelValues("register").Add(float64(len(add)))
@@ -246,17 +302,15 @@ func targetSummary(added, removed int) string {
 
 // unbind deregisters everything and lets the binding go. Where its stack's target group went already, no call is made.
 func (c *Controller) unbind(ctx context.Context, tgb *elbv2api.TargetGroupBinding, p bindingPass) bindingPass {
-	if ours := tgb.Spec.TargetGroupARN != "" && !tgb.Spec.MultiClusterTargetGroup && tgb.Spec.IamRoleArnToAssume == ""; ours && !c.groupGone(tgb) {
-		group := lb.TargetGroupRef(tgb.Spec.TargetGroupARN)
-		have, found, err := c.options.Targets.Registered(ctx, group)
-		if err == nil && found && len(have) > 0 {
-			err = c.options.Targets.Deregister(ctx, group, have)
-			p.done = targetSummary(0, len(have))
-		}
-		if err != nil {
-			p.done = ""
-			return p.failed(tgb, failedCleanup, fmt.Errorf("deregister the targets of %s: %w", group, err))
-		}
+	_, taken, err := c.rivalry(ctx, tgb)
+	if err == nil && !taken && tgb.Spec.TargetGroupARN != "" && !c.groupGone(tgb) {
+		p, err = c.empty(ctx, tgb, p)
+	}
+	if err == nil && tgb.Spec.MultiClusterTargetGroup {
+		err = c.disown(ctx, tgb)
+	}
+	if err != nil {
+		return p.failed(tgb, failedCleanup, err)
 	}
 	if err := c.shut(ctx, client.ObjectKeyFromObject(tgb), tgb.UID, tgb.Generation); err != nil {
 		return p.failed(tgb, failedCleanup, err)
@@ -271,18 +325,58 @@ func (c *Controller) unbind(ctx context.Context, tgb *elbv2api.TargetGroupBindin
 	return p
 }
 
+// empty deregisters all targets, of a shared target group those of this cluster.
+func (c *Controller) empty(ctx context.Context, tgb *elbv2api.TargetGroupBinding, p bindingPass) (bindingPass, error) {
+	group, targets := lb.TargetGroupRef(tgb.Spec.TargetGroupARN), c.targetsOf(tgb)
+	have, found, err := targets.Registered(ctx, group)
+	if err == nil && found && tgb.Spec.MultiClusterTargetGroup {
+		var ours owned
+		ours, err = c.ownedTargets(ctx, tgb)
+		have = slices.DeleteFunc(have, func(t lb.Target) bool { return !ours.has(t) })
+	}
+	if err == nil && found && len(have) > 0 {
+		err = targets.Deregister(ctx, group, have)
+	}
+	if err != nil {
+		return p, fmt.Errorf("deregister the targets of %s: %w", group, err)
+	}
+	if found {
+		p.done = targetSummary(0, len(have))
+	}
+	return p, nil
+}
+
+// rivalry says whether another binding has the target group of one that a user made. A stack's own come first.
+func (c *Controller) rivalry(ctx context.Context, tgb *elbv2api.TargetGroupBinding) (lb.Verdict, bool, error) {
+	if _, ok := stackOfBinding(tgb); ok || tgb.Spec.TargetGroupARN == "" {
+		return lb.Verdict{}, false, nil
+	}
+	var all elbv2api.TargetGroupBindingList
+	if err := c.client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
+		return lb.Verdict{}, false, fmt.Errorf("read TargetGroupBindings from the cache: %w", err)
+	}
+	rival := endpoints.Rival(tgb, all.Items)
+	if rival == nil {
+		return lb.Verdict{}, false, nil
+	}
+	return lb.Verdict{
+		Object: endpoints.Object(tgb), Severity: lb.Refused, Reason: endpoints.InvalidBinding, Field: "spec.targetGroupARN", Value: tgb.Spec.TargetGroupARN,
+		Problem: fmt.Sprintf("is the target group of %s already, and each would take the other's targets away", endpoints.Object(rival)),
+		Fix:     "Use another target group, or set spec.multiClusterTargetGroup in both",
+	}, true, nil
+}
+
+// blocked ends a pass that a person must help; it is tried again slowly, since the cloud may change too.
+func blocked() outcome { return outcome{status: plan.Blocked, after: spread(blockedRetry)} }
+
 // groupGone says that the target group of a stack's binding is known not to exist any more.
 func (c *Controller) groupGone(tgb *elbv2api.TargetGroupBinding) bool {
 	id, ok := stackOfBinding(tgb)
 	if !ok {
 		return false
 	}
-	for _, ref := range c.options.Engine.Observe(id).TargetGroups {
-		if string(ref) == tgb.Spec.TargetGroupARN {
-			return false
-		}
-	}
-	return true
+	observed, group := c.options.Engine.Observe(id), lb.TargetGroupRef(tgb.Spec.TargetGroupARN)
+	return !slices.Contains(observed.Replaced, group) && !slices.Contains(slices.Collect(maps.Values(observed.TargetGroups)), group)
 }
 
 // goesWithNamespace says that a stack's binding goes because its whole namespace does: its target group follows soon,
@@ -367,21 +461,6 @@ func (c *Controller) saveCheckpoint(ctx context.Context, tgb *elbv2api.TargetGro
 	}
 	p.known.checkpoint, p.known.written = checkpoint, true
 	return p, nil
-}
-
-// observe writes into the status which generation was worked to the end.
-func (c *Controller) observe(ctx context.Context, tgb *elbv2api.TargetGroupBinding) error {
-	if seen := tgb.Status.ObservedGeneration; seen != nil && *seen == tgb.Generation {
-		return nil
-	}
-	patch, err := json.Marshal(map[string]any{"status": map[string]any{"observedGeneration": tgb.Generation}})
-	if err != nil {
-		return fmt.Errorf("write the status: %w", err)
-	}
-	if err := c.client.Status().Patch(ctx, shell(tgb), client.RawPatch(types.MergePatchType, patch)); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("write the status: %w", err)
-	}
-	return nil
 }
 
 // shell is an object that only names a binding, for a patch to write its answer into.

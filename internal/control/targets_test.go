@@ -1,16 +1,12 @@
 package control
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
-	"github.com/sluicehq/sluice/internal/lb"
 	"github.com/sluicehq/sluice/internal/localaws"
 	"github.com/sluicehq/sluice/internal/plan"
 )
@@ -75,58 +71,6 @@ func TestACrashWhileRegisteringLeavesNoTarget(t *testing.T) {
 	w.sync()
 	if diff := cmp.Diff([]string{a + ":8080"}, w.targets("default/shop")); diff != "" {
 		t.Error(diff)
-	}
-}
-
-func TestABindingOfAUsersOwn(t *testing.T) {
-	w := newWorld(t)
-	w.ingress("shop", ipTargets, "web")
-	w.sync()
-	group := string(w.engine.Observe("default/shop").TargetGroups[lb.TargetGroupID("default", "shop", "web", lb.Port{Number: 80})])
-	w.events()
-	w.pods("192.168.97.1")
-	w.apply("own", `
-apiVersion: elbv2.k8s.aws/v1beta1
-kind: TargetGroupBinding
-metadata: {name: own}
-spec: {targetGroupARN: "`+group+`", targetType: ip, serviceRef: {name: gone, port: 80}}
----
-apiVersion: elbv2.k8s.aws/v1beta1
-kind: TargetGroupBinding
-metadata: {name: astray}
-spec: {targetGroupARN: "`+group[:len(group)-16]+`0123456789abcdef", targetType: ip, serviceRef: {name: web, port: 80}}
-`)
-	own := types.NamespacedName{Namespace: "default", Name: "own"}
-	if end := w.workBinding(w.ctx, own); end.status != plan.Done {
-		t.Error(end)
-	}
-	if end := w.workBinding(w.ctx, types.NamespacedName{Namespace: "default", Name: "astray"}); end.status != plan.Blocked {
-		t.Error(end)
-	}
-	events := w.events()
-	if len(events) != 2 || !strings.HasPrefix(events[0], `Warning BackendNotFound own: spec.serviceRef.name: "gone"`) ||
-		!strings.Contains(events[1], "there is no such target group") {
-		t.Errorf("events %q", events)
-	}
-	w.apply("own", `
-apiVersion: elbv2.k8s.aws/v1beta1
-kind: TargetGroupBinding
-metadata: {name: own}
-spec: {targetGroupARN: "`+group+`", targetType: ip, serviceRef: {name: web, port: 80}}
-`)
-	w.workBinding(w.ctx, own)
-	if diff := cmp.Diff([]string{"192.168.97.1:8080"}, w.targets("default/shop")); diff != "" {
-		t.Error(diff)
-	}
-	w.check(w.kube.Delete(w.ctx, &elbv2api.TargetGroupBinding{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "own"}}))
-	if end := w.workBinding(w.ctx, own); end.status != plan.Done {
-		t.Error(end)
-	}
-	if left := w.targets("default/shop"); len(left) > 0 {
-		t.Errorf("left %v", left)
-	}
-	if err := w.kube.Get(w.ctx, own, &elbv2api.TargetGroupBinding{}); err == nil {
-		t.Error("the binding did not go")
 	}
 }
 

@@ -5,14 +5,13 @@
 //
 // What always holds: targets are sorted and each is there once, in whatever order the objects came. A backend that does
 // not exist has no targets. Where it cannot be told what is wanted (Wanted.Held), all that is registered stays.
-//
-// Left out for now: target groups shared between clusters or reached through another role, which are refused by name.
 package endpoints
 
 import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -97,8 +96,8 @@ func Changes(have, want []lb.Target) (add, remove []lb.Target) {
 			remove = append(remove, t)
 		}
 	}
-	slices.SortFunc(add, compareTargets)
-	slices.SortFunc(remove, compareTargets)
+	slices.SortFunc(add, lb.Target.Compare)
+	slices.SortFunc(remove, lb.Target.Compare)
 	return slices.Compact(add), slices.Compact(remove)
 }
 
@@ -112,13 +111,9 @@ type endpoint struct {
 
 func unique(found []endpoint) []endpoint {
 	slices.SortFunc(found, func(a, b endpoint) int {
-		return cmp.Or(compareTargets(a.target, b.target), a.since.Compare(b.since))
+		return cmp.Or(a.target.Compare(b.target), a.since.Compare(b.since))
 	})
 	return slices.CompactFunc(found, func(a, b endpoint) bool { return a.target == b.target })
-}
-
-func compareTargets(a, b lb.Target) int {
-	return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Port, b.Port))
 }
 
 // unusable says what keeps a binding from being worked at all.
@@ -127,8 +122,7 @@ func unusable(binding *elbv2api.TargetGroupBinding) (lb.Verdict, bool) {
 	switch {
 	case spec.TargetGroupARN == "":
 		return lb.Verdict{
-			Reason: InvalidBinding, Field: "spec.targetGroupARN", Value: spec.TargetGroupName,
-			Problem: "is not set; a target group is not looked up by name by this version", Fix: "Set the target group's ARN",
+			Reason: InvalidBinding, Field: "spec.targetGroupARN", Problem: "is not set, and spec.targetGroupName is not either", Fix: "Set one of them",
 		}, true
 	case spec.TargetType == nil:
 		return lb.Verdict{
@@ -138,18 +132,57 @@ func unusable(binding *elbv2api.TargetGroupBinding) (lb.Verdict, bool) {
 		return lb.Verdict{
 			Reason: InvalidBinding, Field: "spec.targetType", Value: string(*spec.TargetType), Problem: "is no type of targets", Fix: "Set it to instance or ip",
 		}, true
-	case spec.MultiClusterTargetGroup:
+	case *spec.TargetType == elbv2api.TargetTypeIP && spec.NodeSelector != nil:
 		return lb.Verdict{
-			Reason: InvalidBinding, Field: "spec.multiClusterTargetGroup", Value: "true",
-			Problem: "target groups that several clusters share are not served by this version", Fix: "Use a target group of this cluster's own",
+			Reason: InvalidBinding, Field: "spec.nodeSelector", Problem: "is for targets of type instance only", Fix: "Remove it",
 		}, true
-	case spec.IamRoleArnToAssume != "":
+	case *spec.TargetType == elbv2api.TargetTypeInstance && spec.IamRoleArnToAssume != "":
 		return lb.Verdict{
 			Reason: InvalidBinding, Field: "spec.iamRoleArnToAssume", Value: spec.IamRoleArnToAssume,
-			Problem: "target groups of other accounts are not served by this version", Fix: "Use a target group of the controller's own account",
+			Problem: "is for targets of type ip only: instances are of the controller's own account", Fix: "Remove it, or use a target group of type ip",
+		}, true
+	case *spec.TargetType == elbv2api.TargetTypeInstance && ofQUIC(spec.TargetGroupProtocol):
+		return lb.Verdict{
+			Reason: InvalidBinding, Field: "spec.targetGroupProtocol", Value: string(*spec.TargetGroupProtocol),
+			Problem: "is for targets of type ip only", Fix: "Use a target group of type ip",
 		}, true
 	}
 	return lb.Verdict{}, false
+}
+
+func ofQUIC(protocol *elbv2api.TargetGroupProtocol) bool {
+	return protocol != nil && (*protocol == "QUIC" || *protocol == "TCP_QUIC")
+}
+
+// Rival is a binding of the same target group that came before, if there is one that does not share it: two would each
+// take the other's targets away.
+func Rival(binding *elbv2api.TargetGroupBinding, all []elbv2api.TargetGroupBinding) *elbv2api.TargetGroupBinding {
+	var first *elbv2api.TargetGroupBinding
+	for i := range all {
+		other := &all[i]
+		switch {
+		case other.UID == binding.UID || other.Spec.TargetGroupARN != binding.Spec.TargetGroupARN:
+		case other.Spec.MultiClusterTargetGroup && binding.Spec.MultiClusterTargetGroup:
+		case (made(other) || older(other, binding)) && (first == nil || older(other, first)):
+			first = other
+		}
+	}
+	return first
+}
+
+// made says whether a stack made a binding, by its labels.
+func made(binding *elbv2api.TargetGroupBinding) bool {
+	for label := range binding.Labels {
+		if strings.HasSuffix(label, ".k8s.aws/stack") || strings.HasSuffix(label, ".k8s.aws/stack-name") {
+			return true
+		}
+	}
+	return false
+}
+
+func older(a, b *elbv2api.TargetGroupBinding) bool {
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
+		cmp.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)) < 0
 }
 
 // backend finds the Service and its port.

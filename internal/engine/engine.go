@@ -46,8 +46,19 @@ type Targets interface {
 	// Register adds targets; those registered already stay as they are.
 	Register(ctx context.Context, group lb.TargetGroupRef, targets []lb.Target) error
 
+	// Describe reads from the cloud what a target group is, by its name where no reference is given. found is false when
+	// there is none.
+	Describe(ctx context.Context, group lb.TargetGroupRef, name string) (facts lb.TargetGroupFacts, found bool, err error)
+
 	// Deregister removes targets. Removing what is not there, or from a group that is gone, is no error.
 	Deregister(ctx context.Context, group lb.TargetGroupRef, targets []lb.Target) error
+}
+
+// Accounts gives access to target groups of others.
+type Accounts interface {
+	// As returns Targets that act as another identity or in another VPC; for the zero Access those of the engine itself.
+	// It makes no call. Targets for equal accesses share what they remember.
+	As(access lb.Access) Targets
 }
 
 // Networking has endpoints let traffic in. Their security groups are not the engine's: it adds rules that carry a mark

@@ -48,9 +48,10 @@ type LoadBalancer struct {
 	Subnets        SubnetSelection
 	SecurityGroups []SecurityGroupRef
 	Network        NetworkSettings // of network load balancers only
-	Attributes     []Attribute     // sorted by key; others stay as they are
-	Tags           []Tag           // sorted by key
-	Listeners      []Listener      // sorted by port
+	AddOns         AddOns
+	Attributes     []Attribute // sorted by key; others stay as they are
+	Tags           []Tag       // sorted by key
+	Listeners      []Listener  // sorted by port
 	From           []Object
 }
 
@@ -165,6 +166,7 @@ type Certificate struct {
 type Rule struct {
 	Priority   int
 	Conditions []Condition
+	Transforms []Transform // at most one of each type, sorted by it
 	Action     Action
 	Tags       []Tag
 	From       Object
@@ -191,13 +193,31 @@ type Condition struct {
 	Name   string      // of the header; HTTPHeader only
 	Values []string    // of all fields but QueryString
 	Pairs  []QueryPair // QueryString only
+	// Regexes are regular expressions in place of Values; HostHeader, PathPattern and HTTPHeader only.
+	Regexes []string
 }
+
+// Transform changes a request before it is forwarded: the first match of Regex is replaced.
+type Transform struct {
+	Type           TransformType
+	Regex, Replace string // $1 to $9 in Replace stand for groups of Regex
+}
+
+// TransformType says what of a request is changed (ELBv2 TransformTypeEnum).
+type TransformType string
+
+// The transforms that rules use.
+const (
+	HostHeaderRewrite TransformType = "host-header-rewrite"
+	URLRewrite        TransformType = "url-rewrite"
+)
 
 // QueryPair is a parameter of a URL. An empty key stands for any.
 type QueryPair struct{ Key, Value string }
 
-// Action is exactly one of its fields.
+// Action is exactly one of its fields; Tokens may be there too.
 type Action struct {
+	Tokens        *Tokens // what requests need before anything happens to them; HTTPS only
 	Forward       *Forward
 	FixedResponse *FixedResponse
 	Redirect      *Redirect

@@ -1,6 +1,7 @@
 package lb
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 )
@@ -17,6 +18,8 @@ const (
 	IPTargets       TargetType = "ip"
 
 	HTTP1 ProtocolVersion = "HTTP1"
+	HTTP2 ProtocolVersion = "HTTP2"
+	GRPC  ProtocolVersion = "GRPC"
 )
 
 // TargetGroup is a set of targets of one kind with one health check. Its targets are not part of the model: they
@@ -44,7 +47,7 @@ type HealthCheck struct {
 	Timeout            time.Duration // whole seconds, 2 to 120
 	HealthyThreshold   int           // 2 to 10
 	UnhealthyThreshold int           // 2 to 10
-	Matcher            string        // "200", "200,202", "200-299"
+	Matcher            string        // "200", "200,202", "200-299"; of gRPC "12", "0-99"
 }
 
 // HealthCheckPort is a port number, or 0 for the port that receives traffic.
@@ -123,6 +126,23 @@ func (p Port) String() string {
 	}
 }
 
+// Access says as whom target groups are looked at and changed, and where their targets are. The zero value is the engine's
+// own identity and VPC.
+type Access struct {
+	Role       string // to assume
+	ExternalID string // that the role asks for
+	VPC        string
+}
+
+// TargetGroupFacts are what cannot be changed of a target group that somebody else may have made.
+type TargetGroupFacts struct {
+	Ref           TargetGroupRef
+	TargetType    TargetType
+	Protocol      Protocol
+	IPAddressType IPAddressType
+	VPC           string
+}
+
 // TargetHealth is what a load balancer thinks of a target. The zero value is that nothing is known.
 type TargetHealth struct {
 	State       string // of ELBv2 TargetHealthStateEnum
@@ -140,4 +160,9 @@ const (
 type Target struct {
 	ID   string // an instance id, or an address
 	Port int32
+}
+
+// Compare orders targets.
+func (t Target) Compare(other Target) int {
+	return cmp.Or(cmp.Compare(t.ID, other.ID), cmp.Compare(t.Port, other.Port))
 }

@@ -68,6 +68,9 @@ func (t *text) loadBalancer(b LoadBalancer) {
 	for _, line := range b.Network.lines() {
 		t.line(2, "%s", line)
 	}
+	for _, line := range b.AddOns.lines() {
+		t.line(2, "%s", line)
+	}
 	t.attributes(2, b.Attributes)
 	t.tags(2, b.Tags)
 	t.from(2, "from", b.From)
@@ -83,6 +86,9 @@ func (t *text) loadBalancer(b LoadBalancer) {
 				continue
 			}
 			t.line(3, "rule %d %s", r.Priority, conditions(r.Conditions))
+			for _, transform := range r.Transforms {
+				t.line(4, "%s", transform)
+			}
 			t.line(4, "-> %s", r.Action)
 			t.tags(4, r.Tags)
 			t.line(4, "from %s %s", r.From, r.Field)
@@ -248,6 +254,10 @@ func (n NetworkSettings) lines() []string {
 
 // String is one line, such as: forward default/web-app:80, or fixed-response 404 text/plain.
 func (a Action) String() string {
+	if tokens := a.Tokens; tokens != nil {
+		a.Tokens = nil
+		return tokens.String() + "; then " + a.String()
+	}
 	switch {
 	case a.Forward != nil:
 		return "forward " + a.Forward.String()
@@ -289,16 +299,26 @@ func (f Forward) String() string {
 	return out
 }
 
-// String is the field and its values: host-header app.example.com.
+// String is one line: url-rewrite "^/api/(.*)$" to "/$1".
+func (t Transform) String() string {
+	return fmt.Sprintf("%s %q to %q", t.Type, t.Regex, t.Replace)
+}
+
+// String is the field and its values: host-header app.example.com, or path-pattern like "^/v[0-9]+".
 func (c Condition) String() string {
 	var values []string
-	switch c.Field {
-	case HTTPHeader:
+	switch {
+	case len(c.Regexes) > 0:
+		for _, r := range c.Regexes {
+			values = append(values, strconv.Quote(r))
+		}
+		return strings.TrimSpace(string(c.Field)+" "+c.Name) + " like " + strings.Join(values, ",")
+	case c.Field == HTTPHeader:
 		for _, v := range c.Values {
 			values = append(values, strconv.Quote(v))
 		}
 		return string(c.Field) + " " + c.Name + " " + strings.Join(values, ",")
-	case QueryString:
+	case c.Field == QueryString:
 		for _, p := range c.Pairs {
 			if p.Key == "" {
 				values = append(values, strconv.Quote(p.Value))

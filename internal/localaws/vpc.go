@@ -45,9 +45,8 @@ func privateBlock(text, parameter string) (netip.Prefix, error) {
 }
 
 func (x *tx) createVpc(in *ec2.CreateVpcInput) (*ec2.CreateVpcOutput, error) {
-	if val(in.AmazonProvidedIpv6CidrBlock) || in.Ipv6CidrBlock != nil || in.Ipv6Pool != nil || in.Ipv6IpamPoolId != nil ||
-		in.Ipv4IpamPoolId != nil {
-		return nil, notYet("IPv6 and IPAM blocks of VPCs")
+	if in.Ipv6CidrBlock != nil || in.Ipv6Pool != nil || in.Ipv6IpamPoolId != nil || in.Ipv4IpamPoolId != nil {
+		return nil, notYet("IPAM blocks of VPCs, and IPv6 blocks other than Amazon's")
 	}
 	if in.CidrBlock == nil {
 		return nil, wire.Errorf("MissingParameter", "Either 'cidrBlock' or 'ipv4IpamPoolId' should be provided.")
@@ -64,6 +63,9 @@ func (x *tx) createVpc(in *ec2.CreateVpcInput) (*ec2.CreateVpcOutput, error) {
 		return nil, err
 	}
 	v := x.newVPC(x.newID("vpc"), block, tags)
+	if val(in.AmazonProvidedIpv6CidrBlock) {
+		v = x.withIPv6Block(v, x.amazonBlock())
+	}
 	return &ec2.CreateVpcOutput{Vpc: ptr(x.vpcWire(v))}, nil
 }
 

@@ -12,9 +12,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/aws/aws-sdk-go-v2/service/acm"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
+	"github.com/aws/aws-sdk-go-v2/service/shield"
+	"github.com/aws/aws-sdk-go-v2/service/wafregional"
+	"github.com/aws/aws-sdk-go-v2/service/wafv2"
 	"github.com/aws/smithy-go"
 
 	"github.com/sluicehq/sluice/internal/lb"
@@ -23,18 +27,26 @@ import (
 
 // api is all access to AWS. Its methods speak in rows; their errors say which AWS action failed.
 type api struct {
+	acm     *acm.Client
 	elb     *elb.Client
 	ec2     *ec2.Client
+	shield  *shield.Client
 	tagging *resourcegroupstaggingapi.Client
+	waf     *wafregional.Client
+	wafv2   *wafv2.Client
 }
 
 // newAPI makes the clients. Retrying is the SDK's; the budget paces every attempt.
 func newAPI(config aws.Config, b *budget) api {
 	config = b.install(config)
 	return api{
+		acm:     acm.NewFromConfig(config),
 		elb:     elb.NewFromConfig(config),
 		ec2:     ec2.NewFromConfig(config),
+		shield:  shield.NewFromConfig(config),
 		tagging: resourcegroupstaggingapi.NewFromConfig(config),
+		waf:     wafregional.NewFromConfig(config),
+		wafv2:   wafv2.NewFromConfig(config),
 	}
 }
 
@@ -107,6 +119,7 @@ func isTransient(err error) bool {
 var quotas = map[string]string{
 	"TooManyLoadBalancers":                     "Application Load Balancers per Region",
 	"TooManyListeners":                         "Listeners per Application Load Balancer",
+	"TooManyCertificates":                      "Certificates per Application Load Balancer",
 	"TooManyRules":                             "Rules per Application Load Balancer",
 	"TooManyTargetGroups":                      "Target Groups per Region",
 	"TooManyTargets":                           "Targets per Target Group per Region",

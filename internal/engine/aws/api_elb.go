@@ -251,9 +251,11 @@ func (a api) deleteTargetGroup(ctx context.Context, arn string) error {
 }
 
 func (a api) createListener(ctx context.Context, balancer string, l Listener, actions []elbtypes.Action, t tags) (listener, error) {
+	certificates, policy, alpn := l.sdk()
 	out, err := a.elb.CreateListener(ctx, &elb.CreateListenerInput{
 		LoadBalancerArn: aws.String(balancer), Port: aws.Int32(int32(l.Port)),
-		Protocol: elbtypes.ProtocolEnum(l.Protocol), DefaultActions: actions, Tags: sdkELBTags(t.sorted()),
+		Protocol: elbtypes.ProtocolEnum(l.Protocol), Certificates: certificates, SslPolicy: policy, AlpnPolicy: alpn,
+		DefaultActions: actions, Tags: sdkELBTags(t.sorted()),
 	})
 	if err != nil {
 		return listener{}, elbError("CreateListener", err)
@@ -262,9 +264,11 @@ func (a api) createListener(ctx context.Context, balancer string, l Listener, ac
 }
 
 func (a api) modifyListener(ctx context.Context, arn string, l Listener, actions []elbtypes.Action) (elbtypes.Listener, error) {
+	certificates, policy, alpn := l.sdk()
 	out, err := a.elb.ModifyListener(ctx, &elb.ModifyListenerInput{
 		ListenerArn: aws.String(arn), Port: aws.Int32(int32(l.Port)),
-		Protocol: elbtypes.ProtocolEnum(l.Protocol), DefaultActions: actions,
+		Protocol: elbtypes.ProtocolEnum(l.Protocol), Certificates: certificates, SslPolicy: policy, AlpnPolicy: alpn,
+		DefaultActions: actions,
 	})
 	if err != nil {
 		return elbtypes.Listener{}, elbError("ModifyListener", err)
@@ -280,7 +284,7 @@ func (a api) deleteListener(ctx context.Context, arn string) error {
 func (a api) createRule(ctx context.Context, listener string, r Rule, actions []elbtypes.Action, t tags) (rule, error) {
 	out, err := a.elb.CreateRule(ctx, &elb.CreateRuleInput{
 		ListenerArn: aws.String(listener), Priority: aws.Int32(int32(r.Priority)),
-		Conditions: sdkConditions(r.Conditions), Actions: actions, Tags: sdkELBTags(t.sorted()),
+		Conditions: sdkConditions(r.Conditions), Transforms: sdkTransforms(r.Transforms), Actions: actions, Tags: sdkELBTags(t.sorted()),
 	})
 	if err != nil {
 		return rule{}, elbError("CreateRule", err)
@@ -289,10 +293,10 @@ func (a api) createRule(ctx context.Context, listener string, r Rule, actions []
 	return row, nil
 }
 
-// modifyRule sends all that a rule says. Transforms are reset where there are any: none are ever wanted.
+// modifyRule sends all that a rule says. Transforms that are not wanted any more must be reset.
 func (a api) modifyRule(ctx context.Context, have, want Rule, actions []elbtypes.Action) (elbtypes.Rule, error) {
 	in := &elb.ModifyRuleInput{RuleArn: aws.String(have.arn), Conditions: sdkConditions(want.Conditions), Actions: actions}
-	if have.transforms != "" {
+	if in.Transforms = sdkTransforms(want.Transforms); len(want.Transforms) == 0 && len(have.Transforms) > 0 {
 		in.ResetTransforms = aws.Bool(true)
 	}
 	out, err := a.elb.ModifyRule(ctx, in)
@@ -336,7 +340,7 @@ func (a api) registered(ctx context.Context, group string) ([]lb.Target, error) 
 
 // targetHealth adds to all how these targets are.
 func (a api) targetHealth(ctx context.Context, group string, targets []lb.Target, all map[lb.Target]lb.TargetHealth) error {
-	out, err := a.elb.DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: aws.String(group), Targets: sdkTargets(targets)})
+	out, err := a.elb.DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: aws.String(group), Targets: sdkTargets(targets, func(lb.Target) string { return "" })})
 	if err != nil {
 		return elbError("DescribeTargetHealth", err)
 	}
@@ -351,20 +355,21 @@ func (a api) targetHealth(ctx context.Context, group string, targets []lb.Target
 	return nil
 }
 
-func (a api) registerTargets(ctx context.Context, group string, targets []lb.Target) error {
-	_, err := a.elb.RegisterTargets(ctx, &elb.RegisterTargetsInput{TargetGroupArn: aws.String(group), Targets: sdkTargets(targets)})
+func (a api) registerTargets(ctx context.Context, group string, targets []elbtypes.TargetDescription) error {
+	_, err := a.elb.RegisterTargets(ctx, &elb.RegisterTargetsInput{TargetGroupArn: aws.String(group), Targets: targets})
 	return elbError("RegisterTargets", err)
 }
 
-func (a api) deregisterTargets(ctx context.Context, group string, targets []lb.Target) error {
-	_, err := a.elb.DeregisterTargets(ctx, &elb.DeregisterTargetsInput{TargetGroupArn: aws.String(group), Targets: sdkTargets(targets)})
+func (a api) deregisterTargets(ctx context.Context, group string, targets []elbtypes.TargetDescription) error {
+	_, err := a.elb.DeregisterTargets(ctx, &elb.DeregisterTargetsInput{TargetGroupArn: aws.String(group), Targets: targets})
 	return elbError("DeregisterTargets", err)
 }
 
-func sdkTargets(targets []lb.Target) []elbtypes.TargetDescription {
+// sdkTargets are targets with the zone that each must be named with, if any.
+func sdkTargets(targets []lb.Target, zone func(lb.Target) string) []elbtypes.TargetDescription {
 	var out []elbtypes.TargetDescription
 	for _, t := range targets {
-		out = append(out, elbtypes.TargetDescription{Id: aws.String(t.ID), Port: aws.Int32(t.Port)})
+		out = append(out, elbtypes.TargetDescription{Id: aws.String(t.ID), Port: aws.Int32(t.Port), AvailabilityZone: text(zone(t))})
 	}
 	return out
 }

@@ -168,7 +168,7 @@ func (p performer) deleteLoadBalancer(ctx context.Context, have LoadBalancer) er
 		return err
 	}
 	p.mirror.dropLoadBalancer(have.arn)
-	p.attributes.drop(have.arn)
+	p.drop(have.arn)
 	return nil
 }
 
@@ -179,7 +179,7 @@ func (p performer) listener(ctx context.Context, verb plan.Verb, want Listener) 
 			return err
 		}
 		p.mirror.dropListener(want.arn)
-		p.attributes.drop(want.arn)
+		p.drop(want.arn)
 		return nil
 	}
 	balancer, ok := p.mirror.loadBalancerNamed(p.plan.Stack, want.LoadBalancer.Name)
@@ -196,10 +196,13 @@ func (p performer) listener(ctx context.Context, verb plan.Verb, want Listener) 
 			return p.explain(ctx, err, balancer.ARN, "", resolved)
 		}
 	}
-	if row.Protocol != want.Protocol || row.Default.String() != resolved.String() {
+	if row.Protocol != want.Protocol || !slices.Equal(row.fields(), want.fields()) || row.Default.String() != resolved.String() {
 		changed, err := p.api.modifyListener(ctx, row.ARN, want, sdkActions(resolved))
 		if err != nil {
 			return p.explain(ctx, err, balancer.ARN, row.ARN, resolved)
+		}
+		if row.Protocol != want.Protocol {
+			p.names.set(row.ARN, nil) // AWS takes them away with the protocol
 		}
 		row = listenerRow(changed, row.Tags)
 		p.mirror.write(func(now time.Time) { p.mirror.listeners.put(row.ARN, row, now) })
@@ -234,6 +237,7 @@ func (p performer) makeListener(ctx context.Context, balancer string, want Liste
 	if err != nil {
 		return listener{}, err
 	}
+	p.names.set(row.ARN, nil)
 	p.mirror.write(func(now time.Time) { p.mirror.listeners.put(row.ARN, row, now) })
 	return row, nil
 }
@@ -249,6 +253,8 @@ func (p performer) patience(follows []plan.ID) time.Duration {
 // explain writes through what an error tells about what is gone, so that the next plan sees it.
 func (p performer) explain(ctx context.Context, err error, balancer, listener string, a action) error {
 	switch errorCode(err) {
+	case "CertificateNotFound", "UnsupportedCertificate":
+		return p.badCertificate(err, "")
 	case "LoadBalancerNotFound":
 		p.mirror.dropLoadBalancer(balancer)
 	case "ListenerNotFound":

@@ -261,7 +261,7 @@ func (p performer) makeTargetGroup(ctx context.Context, want TargetGroup) (targe
 	}
 	p.mirror.write(func(now time.Time) { p.mirror.targetGroups.put(row.ARN, row, now) })
 	if fresh {
-		p.targets.start(row.ARN)
+		p.known.start(row.ARN)
 	}
 	return row, nil
 }
@@ -281,8 +281,8 @@ func (p performer) deleteTargetGroup(ctx context.Context, have TargetGroup) erro
 
 func (e *Engine) forgetTargetGroup(arn string) {
 	e.mirror.write(func(now time.Time) { e.mirror.targetGroups.remove(arn, now) })
-	e.targets.drop(arn)
-	e.attributes.drop(arn)
+	e.known.drop(arn)
+	e.drop(arn)
 }
 
 func orElseError(err, other error) error {

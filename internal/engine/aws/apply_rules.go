@@ -78,7 +78,7 @@ func (p performer) settlePriority(ctx context.Context, l listener, want Rule, re
 	for _, row := range rows {
 		_, _, ours := row.Tags.owner(p.options.Cluster)
 		if ours && row.Priority == want.Priority && row.Action.String() == resolved.String() &&
-			conditionsText(row.Conditions) == conditionsText(want.Conditions) {
+			conditionsText(row.Conditions) == conditionsText(want.Conditions) && slices.Equal(row.Transforms, want.Transforms) {
 			return nil
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -18,107 +17,16 @@ import (
 // mostAttributes is how many attributes one call changes.
 const mostAttributes = 20
 
-// attributes remembers the attributes of load balancers, listeners and target groups, by ARN. There is no reading them
-// in bulk, so only those of which somebody wants some are known: since they were changed through here, or since they
-// were planned first.
+// attributes remembers the attributes of load balancers, listeners and target groups.
 type attributes struct {
-	api   api
-	touch func(arn string) // told what has changed
-
-	mu    sync.Mutex
-	known map[string]map[string]string
+	learned[map[string]string]
+	api api
 }
 
-func (a *attributes) get(arn string) (map[string]string, bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	have, ok := a.known[arn]
-	return have, ok
-}
-
-func (a *attributes) set(arn string, have map[string]string) {
-	defer a.touch(arn)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.known == nil {
-		a.known = map[string]map[string]string{}
+func newAttributes(a api, touch func(arn string)) *attributes {
+	return &attributes{
+		learned: learned[map[string]string]{read: a.attributes, same: maps.Equal[map[string]string, map[string]string], touch: touch}, api: a,
 	}
-	a.known[arn] = have
-}
-
-// recall takes what a checkpoint has of resources that are still there.
-func (a *attributes) recall(m memory, there func(arn string) bool) {
-	for arn, have := range m.Attributes {
-		if _, known := a.get(arn); !known && there(arn) {
-			a.set(arn, have)
-		}
-	}
-}
-
-func (a *attributes) drop(arn string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.known, arn)
-}
-
-// of are the attributes that are known of what a checkpoint keeps.
-func (a *attributes) of(m memory) map[string]map[string]string {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	some := map[string]map[string]string{}
-	take := func(arn string) {
-		if have, ok := a.known[arn]; ok {
-			some[arn] = have
-		}
-	}
-	for _, b := range m.LoadBalancers {
-		take(b.ARN)
-	}
-	for _, l := range m.Listeners {
-		take(l.ARN)
-	}
-	for _, g := range m.TargetGroups {
-		take(g.ARN)
-	}
-	return some
-}
-
-// learn reads what is not known yet. What is gone has none.
-func (a *attributes) learn(ctx context.Context, arn string) error {
-	if _, ok := a.get(arn); ok {
-		return nil
-	}
-	have, err := a.api.attributes(ctx, arn)
-	if err != nil && !isNotFound(err) {
-		return err
-	}
-	a.set(arn, have)
-	return nil
-}
-
-// audit reads everything that is known again and returns what has changed.
-func (a *attributes) audit(ctx context.Context) (changed []string, err error) {
-	a.mu.Lock()
-	arns := slices.Sorted(maps.Keys(a.known))
-	a.mu.Unlock()
-	for _, arn := range arns {
-		before, _ := a.get(arn)
-		have, err := a.api.attributes(ctx, arn)
-		switch {
-		case isNotFound(err):
-			a.drop(arn)
-		case err != nil:
-			return nil, err
-		default:
-			if now, still := a.get(arn); !still || !maps.Equal(now, before) {
-				continue // it was changed through here meanwhile
-			}
-			if a.set(arn, have); !maps.Equal(before, have) {
-				changed = append(changed, arn)
-			}
-		}
-	}
-	return changed, nil
 }
 
 // sync sets those attributes that differ.

@@ -52,7 +52,22 @@ type memory struct {
 	Listeners     []listener
 	Rules         []rule // also foreign ones on these listeners
 	TargetGroups  []targetGroup
-	Attributes    map[string]map[string]string // by ARN
+	Details       savedDetails
+}
+
+// arns lists what ELBv2 knows details of.
+func (m memory) arns() []string {
+	var arns []string
+	for _, b := range m.LoadBalancers {
+		arns = append(arns, b.ARN)
+	}
+	for _, l := range m.Listeners {
+		arns = append(arns, l.ARN)
+	}
+	for _, g := range m.TargetGroups {
+		arns = append(arns, g.ARN)
+	}
+	return arns
 }
 
 // savedShard is the content of a shard.
@@ -66,11 +81,11 @@ type savedShard struct {
 // and put back when that is over, so whatever a crash leaves is read anew by the next start. Changes by others since
 // then are found by the audit that follows a start.
 type checkpoint struct {
-	store      Store // nil for none
-	mirror     *mirror
-	attributes *attributes
-	identity   string
-	log        *slog.Logger
+	store    Store // nil for none
+	mirror   *mirror
+	details  details
+	identity string
+	log      *slog.Logger
 
 	mu      sync.Mutex
 	working map[lb.StackID]int // stacks that are being changed
@@ -87,9 +102,9 @@ type shard struct {
 	broken  bool                // it could not be written; tried again by the next Checkpoint
 }
 
-func newCheckpoint(store Store, m *mirror, a *attributes, where string, log *slog.Logger) *checkpoint {
+func newCheckpoint(store Store, m *mirror, d details, where string, log *slog.Logger) *checkpoint {
 	c := &checkpoint{
-		store: store, mirror: m, attributes: a, log: log,
+		store: store, mirror: m, details: d, log: log,
 		identity: checkpointMeaning + " " + strconv.Itoa(checkpointShards) + " " + where + " " + shapeOf(reflect.TypeFor[savedShard]()),
 		working:  map[lb.StackID]int{}, stale: map[string]bool{}, shards: map[string]*shard{},
 	}
@@ -233,7 +248,7 @@ func (c *checkpoint) write(ctx context.Context, name string, s *shard) {
 		c.mu.Unlock()
 		saved.Stacks = c.mirror.memories(func(stack lb.StackID) bool { return shardOf(stack) == name && working[stack] == 0 })
 		for stack, m := range saved.Stacks {
-			m.Attributes = c.attributes.of(m)
+			m.Details = c.details.of(m.arns())
 			saved.Stacks[stack] = m
 		}
 	}

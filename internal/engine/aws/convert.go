@@ -46,7 +46,7 @@ func zoneSubnets(zones []elbtypes.AvailabilityZone) []string {
 func listenerRow(l elbtypes.Listener, t tags) listener {
 	return listener{
 		ARN: aws.ToString(l.ListenerArn), LoadBalancer: aws.ToString(l.LoadBalancerArn),
-		Port: uint16(aws.ToInt32(l.Port)), Protocol: lb.Protocol(l.Protocol),
+		Port: uint16(aws.ToInt32(l.Port)), Protocol: lb.Protocol(l.Protocol), handshake: handshakeRow(l),
 		Default: actionRow(l.DefaultActions), Tags: t,
 	}
 }
@@ -65,9 +65,7 @@ func ruleRow(r elbtypes.Rule, t tags) (row rule, ok bool) {
 		row.Conditions = append(row.Conditions, conditionRow(c))
 	}
 	row.Conditions = sortedConditions(row.Conditions)
-	if len(r.Transforms) > 0 {
-		row.Transforms = jsonText(r.Transforms)
-	}
+	row.Transforms = transformRows(r.Transforms)
 	return row, true
 }
 
@@ -85,6 +83,13 @@ func cutLast(s, sep string) (before, after string, found bool) {
 }
 
 func actionRow(list []elbtypes.Action) action {
+	if tokens, rest, ok := tokensRow(list); ok {
+		then := actionRow(rest)
+		if then.Other == "" {
+			then.Tokens = tokens
+			return then
+		}
+	}
 	if len(list) != 1 {
 		return action{Other: jsonText(list)}
 	}
@@ -123,6 +128,12 @@ func actionRow(list []elbtypes.Action) action {
 
 // sdkActions is the reverse; target groups must be ARNs.
 func sdkActions(a action) []elbtypes.Action {
+	if tokens := a.Tokens; tokens != nil {
+		a.Tokens = nil
+		then := sdkActions(a)
+		then[0].Order = aws.Int32(2)
+		return append([]elbtypes.Action{sdkTokens(*tokens)}, then...)
+	}
 	switch {
 	case a.Forward != nil:
 		config := &elbtypes.ForwardActionConfig{}
@@ -156,15 +167,14 @@ func sdkActions(a action) []elbtypes.Action {
 
 func conditionRow(c elbtypes.RuleCondition) lb.Condition {
 	out := lb.Condition{Field: lb.ConditionField(aws.ToString(c.Field))}
-	regex := len(c.RegexValues) > 0
 	switch {
 	case out.Field == lb.HostHeader && c.HostHeaderConfig != nil:
-		out.Values, regex = c.HostHeaderConfig.Values, len(c.HostHeaderConfig.RegexValues) > 0
+		out.Values, out.Regexes = c.HostHeaderConfig.Values, c.HostHeaderConfig.RegexValues
 	case out.Field == lb.PathPattern && c.PathPatternConfig != nil:
-		out.Values, regex = c.PathPatternConfig.Values, len(c.PathPatternConfig.RegexValues) > 0
+		out.Values, out.Regexes = c.PathPatternConfig.Values, c.PathPatternConfig.RegexValues
 	case out.Field == lb.HTTPHeader && c.HttpHeaderConfig != nil:
 		out.Name = aws.ToString(c.HttpHeaderConfig.HttpHeaderName)
-		out.Values, regex = c.HttpHeaderConfig.Values, len(c.HttpHeaderConfig.RegexValues) > 0
+		out.Values, out.Regexes = c.HttpHeaderConfig.Values, c.HttpHeaderConfig.RegexValues
 	case out.Field == lb.RequestMethod && c.HttpRequestMethodConfig != nil:
 		out.Values = c.HttpRequestMethodConfig.Values
 	case out.Field == lb.SourceIP && c.SourceIpConfig != nil:
@@ -174,9 +184,9 @@ func conditionRow(c elbtypes.RuleCondition) lb.Condition {
 			out.Pairs = append(out.Pairs, lb.QueryPair{Key: aws.ToString(pair.Key), Value: aws.ToString(pair.Value)})
 		}
 	case out.Field == lb.HostHeader || out.Field == lb.PathPattern:
-		out.Values = c.Values
+		out.Values, out.Regexes = c.Values, c.RegexValues
 	}
-	if regex || len(out.Values)+len(out.Pairs) == 0 {
+	if len(out.Values)+len(out.Pairs)+len(out.Regexes) == 0 {
 		// What the model cannot say: it equals no wanted condition.
 		return lb.Condition{Field: out.Field, Values: []string{jsonText(c)}}
 	}
@@ -189,11 +199,11 @@ func sdkConditions(list []lb.Condition) []elbtypes.RuleCondition {
 		condition := elbtypes.RuleCondition{Field: aws.String(string(c.Field))}
 		switch c.Field {
 		case lb.HostHeader:
-			condition.HostHeaderConfig = &elbtypes.HostHeaderConditionConfig{Values: c.Values}
+			condition.HostHeaderConfig = &elbtypes.HostHeaderConditionConfig{Values: c.Values, RegexValues: c.Regexes}
 		case lb.PathPattern:
-			condition.PathPatternConfig = &elbtypes.PathPatternConditionConfig{Values: c.Values}
+			condition.PathPatternConfig = &elbtypes.PathPatternConditionConfig{Values: c.Values, RegexValues: c.Regexes}
 		case lb.HTTPHeader:
-			condition.HttpHeaderConfig = &elbtypes.HttpHeaderConditionConfig{HttpHeaderName: aws.String(c.Name), Values: c.Values}
+			condition.HttpHeaderConfig = &elbtypes.HttpHeaderConditionConfig{HttpHeaderName: aws.String(c.Name), Values: c.Values, RegexValues: c.Regexes}
 		case lb.RequestMethod:
 			condition.HttpRequestMethodConfig = &elbtypes.HttpRequestMethodConditionConfig{Values: c.Values}
 		case lb.SourceIP:
@@ -206,6 +216,44 @@ func sdkConditions(list []lb.Condition) []elbtypes.RuleCondition {
 			}
 		}
 		out = append(out, condition)
+	}
+	return out
+}
+
+// transformRows are sorted by type. What the model cannot say equals nothing that is wanted.
+func transformRows(list []elbtypes.RuleTransform) []lb.Transform {
+	var out []lb.Transform
+	for _, t := range list {
+		row := lb.Transform{Type: lb.TransformType(t.Type)}
+		var rewrites []elbtypes.RewriteConfig
+		switch {
+		case row.Type == lb.HostHeaderRewrite && t.HostHeaderRewriteConfig != nil:
+			rewrites = t.HostHeaderRewriteConfig.Rewrites
+		case row.Type == lb.URLRewrite && t.UrlRewriteConfig != nil:
+			rewrites = t.UrlRewriteConfig.Rewrites
+		}
+		if len(rewrites) == 1 {
+			row.Regex, row.Replace = aws.ToString(rewrites[0].Regex), aws.ToString(rewrites[0].Replace)
+		} else {
+			row.Regex = jsonText(t)
+		}
+		out = append(out, row)
+	}
+	slices.SortFunc(out, func(a, b lb.Transform) int { return strings.Compare(string(a.Type), string(b.Type)) })
+	return out
+}
+
+func sdkTransforms(list []lb.Transform) []elbtypes.RuleTransform {
+	var out []elbtypes.RuleTransform
+	for _, t := range list {
+		rewrites := []elbtypes.RewriteConfig{{Regex: aws.String(t.Regex), Replace: aws.String(t.Replace)}}
+		one := elbtypes.RuleTransform{Type: elbtypes.TransformTypeEnum(t.Type)}
+		if t.Type == lb.HostHeaderRewrite {
+			one.HostHeaderRewriteConfig = &elbtypes.HostHeaderRewriteConfig{Rewrites: rewrites}
+		} else {
+			one.UrlRewriteConfig = &elbtypes.UrlRewriteConfig{Rewrites: rewrites}
+		}
+		out = append(out, one)
 	}
 	return out
 }
@@ -239,7 +287,7 @@ func matcher(g TargetGroup) *elbtypes.Matcher {
 	switch {
 	case g.HealthCheck.Matcher == "":
 		return nil
-	case g.ProtocolVersion == "GRPC":
+	case g.ProtocolVersion == lb.GRPC:
 		return &elbtypes.Matcher{GrpcCode: aws.String(g.HealthCheck.Matcher)}
 	default:
 		return &elbtypes.Matcher{HttpCode: aws.String(g.HealthCheck.Matcher)}

@@ -37,6 +37,9 @@ type Options struct {
 	Parallel int                                              // steps of one plan at a time; 8 by default
 	// ExternalTags are tag keys that somebody else manages: they are neither changed nor removed.
 	ExternalTags []string
+	// CertificateAuthorities are the private authorities, by ARN, whose certificates alone are found by host; any
+	// certificate is found when there are none.
+	CertificateAuthorities []string
 	// Throttles are limits of users, beside what AWS's answers teach.
 	Throttles []Throttle
 	// Checkpoints keeps what is known outside of the process, so that the next start reads little. None when nil.
@@ -75,17 +78,22 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // Engine is the AWS engine. See the package comment for what it guarantees.
 type Engine struct {
-	options    Options
-	settings   settings
-	api        api
-	reader     reader
-	mirror     *mirror
-	network    *network
-	external   *externalGroups
-	groups     *namedGroups
-	attributes *attributes
-	targets    *targets
+	options  Options
+	settings settings
+	api      api
+	reader   reader
+	mirror   *mirror
+	network  *network
+	external *externalGroups
+	groups   *namedGroups
+	details
+	*registrar // of the engine's own identity
+	others     *registrars
 	checkpoint *checkpoint
+
+	certificates *certificates
+	acls         *lookups[string] // web ACLs by name
+	subscription *lookups[string] // to Shield Advanced
 
 	interfaces     *interfaces
 	endpointGroups *endpointGroups
@@ -97,6 +105,7 @@ type Engine struct {
 var (
 	_ engine.Engine     = (*Engine)(nil)
 	_ engine.Targets    = (*Engine)(nil)
+	_ engine.Accounts   = (*Engine)(nil)
 	_ engine.Networking = (*Engine)(nil)
 )
 
@@ -111,24 +120,31 @@ func New(o Options) (*Engine, error) {
 	}
 	api := newAPI(o.Config, newBudget(o.Throttles))
 	mirror := newMirror(o.Cluster, o.Now)
-	attributes := &attributes{api: api, touch: mirror.touch}
+	details := newDetails(api, mirror.touch)
 	where := strings.Join([]string{o.Cluster, o.Config.Region, o.VPCID}, " ")
-	return &Engine{
+	e := &Engine{
 		options:    o,
 		settings:   settings{cluster: o.Cluster, externalTags: o.ExternalTags},
 		api:        api,
 		reader:     reader{api: api, cluster: o.Cluster, vpc: o.VPCID},
 		mirror:     mirror,
-		checkpoint: newCheckpoint(o.Checkpoints, mirror, attributes, where, o.Logger),
+		checkpoint: newCheckpoint(o.Checkpoints, mirror, details, where, o.Logger),
 		network:    &network{api: api, vpc: o.VPCID, now: o.Now},
 		external:   newExternalGroups(api, o.Now),
 		groups:     newNamedGroups(api, o.VPCID, o.Now),
-		attributes: attributes,
-		targets:    newTargets(),
+		details:    details,
+
+		acls:         newACLs(api, o.Now),
+		subscription: newSubscription(api, o.Now),
+		certificates: &certificates{api: api, now: o.Now, authorities: o.CertificateAuthorities},
 
 		interfaces:     newInterfaces(api, o.VPCID, o.Now),
 		endpointGroups: newEndpointGroups(api, o.VPCID, o.Cluster),
-	}, nil
+	}
+	blocks := &vpcBlocks{api: api, now: o.Now, known: map[string]knownBlocks{}}
+	e.registrar = &registrar{api: api, known: newTargets(), gone: e.forgetTargetGroup, blocks: blocks, vpc: o.VPCID}
+	e.others = &registrars{config: o.Config, throttles: o.Throttles, api: api, blocks: blocks, session: sessionName(o.Cluster), made: map[lb.Access]*registrar{}}
+	return e, nil
 }
 
 // Provisioning looks at the load balancers that were not active yet when last seen, and returns the stacks for which
@@ -156,7 +172,7 @@ func (e *Engine) Provisioning(ctx context.Context) ([]lb.StackID, error) {
 
 // Features are what this engine has so far.
 func (e *Engine) Features() lb.Features {
-	return lb.Features{lb.InstanceTargetsFeature, lb.NetworkFeature}
+	return lb.Features{lb.InstanceTargetsFeature, lb.HTTPSListeners, lb.NetworkFeature}
 }
 
 // Plan returns the steps from what the mirror has of a stack to what is wanted. It reads the VPC's subnets where a load
@@ -179,15 +195,32 @@ func (e *Engine) Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdi
 		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(verdicts), err
 	}
 	warnings := verdicts
-	want, verdicts, err = e.groups.resolved(ctx, want)
-	if err != nil || len(verdicts) > 0 {
+	want, verdicts, err = e.groups.resolved(ctx, want, func(b lb.LoadBalancer) ([]lb.SecurityGroupRef, bool) { return e.settings.namedNow(b, v) })
+	if err != nil || slices.ContainsFunc(verdicts, refused) {
 		return plan.Plan{Stack: want.ID}, verdicts, err
 	}
+	warnings = append(warnings, verdicts...)
 	want, missing, err := e.external.resolved(ctx, want)
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
-	p, verdicts, err := e.planWith(want, v, places, func(arn string) error { return e.attributes.learn(ctx, arn) })
+	want, uncertified, err := e.certificates.resolved(ctx, want, v, e.names)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	want, unprotected, err := e.withAddOns(ctx, want, v)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	missing = slices.Concat(missing, uncertified, unprotected)
+	if slices.ContainsFunc(missing, refused) {
+		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(missing), nil
+	}
+	p, verdicts, err := e.planWith(want, v, places, learning{
+		attributes: func(arn string) error { return e.attributes.learn(ctx, arn) },
+		names:      func(arn string) error { return e.names.learn(ctx, arn) },
+		addOns:     func(kind plan.Kind, arn string) error { return e.addOns.learn(ctx, kind, arn) },
+	})
 	return p, lb.SortVerdicts(slices.Concat(verdicts, missing, warnings)), err
 }
 
@@ -210,7 +243,19 @@ func (e *Engine) places(ctx context.Context, want lb.Stack, v view) (map[lb.Reso
 			if err != nil {
 				return nil, nil, fmt.Errorf("aws: find subnets for %s: %w", b.Name, err)
 			}
-			if problem != nil {
+			if problem != nil && !exists && len(want.Members) > 1 && b.Subnets.From != (lb.Object{}) {
+				// One member's selection does not stop the others: the load balancer is made as if nobody had selected.
+				verdicts = append(verdicts, problem.softened(want.Members, b.Subnets, "The load balancer is made in others")...)
+				b.Subnets = lb.SubnetSelection{}
+				if found, problem, err = e.network.subnetsFor(ctx, e.options.Cluster, b); err != nil {
+					return nil, nil, fmt.Errorf("aws: find subnets for %s: %w", b.Name, err)
+				}
+			}
+			switch {
+			case problem != nil && exists:
+				found = row.Subnets
+				verdicts = append(verdicts, problem.softened(want.Members, b.Subnets, "The load balancer keeps those that it has")...)
+			case problem != nil:
 				verdicts = append(verdicts, problem.verdicts(want.Members, b.Subnets)...)
 				continue
 			}
@@ -234,8 +279,15 @@ func (e *Engine) places(ctx context.Context, want lb.Stack, v view) (map[lb.Reso
 	return places, verdicts, nil
 }
 
-// planWith plans with places resolved. learn reads attributes that are not known.
-func (e *Engine) planWith(want lb.Stack, v view, places map[lb.ResourceID]placement, learn func(arn string) error) (plan.Plan, []lb.Verdict, error) {
+// learning reads what is not known yet and cannot be read in bulk.
+type learning struct {
+	attributes, names func(arn string) error
+	addOns            func(kind plan.Kind, arn string) error
+}
+
+// planWith plans with all that is symbolic resolved.
+func (e *Engine) planWith(want lb.Stack, v view, places map[lb.ResourceID]placement, learn learning) (plan.Plan, []lb.Verdict, error) {
+	v.Serving = e.mirror.serving(e.settings.superseded(want, v))
 	lowered := lower(e.settings, want, v, places)
 	if len(lowered.verdicts) > 0 {
 		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(lowered.verdicts), nil
@@ -244,12 +296,20 @@ func (e *Engine) planWith(want lb.Stack, v view, places map[lb.ResourceID]placem
 	if v.Backend != nil && (wantsBackend(want) || !v.BackendNeeded) {
 		have = append(have, backendGroup(e.settings, v, nil))
 	}
-	have, err := e.attributes.compared(asWanted(have, lowered.resources), lowered.resources, learn)
+	have, err := e.attributes.compared(asWanted(have, lowered.resources), lowered.resources, learn.attributes)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	have, err = e.names.compared(have, lowered.resources, len(want.Kept) > 0, learn.names)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	have, err = e.addOns.compared(have, want, lowered.names, learn.addOns)
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
 	e.mirror.choose(want.ID, lowered.names)
-	return plan.Plan{Stack: want.ID, Steps: diff(have, haveRules, lowered)}, nil, nil
+	return plan.Plan{Stack: want.ID, Steps: withHandovers(diff(have, haveRules, lowered), lowered.handovers)}, nil, nil
 }
 
 // Apply performs a plan of Plan.
@@ -272,35 +332,48 @@ func (e *Engine) Observe(stack lb.StackID) lb.Observed {
 	if v.Backend != nil {
 		observed.BackendSecurityGroup = v.Backend.ID
 	}
-	seen := map[lb.ResourceID]int{}
 	for _, b := range v.LoadBalancers {
-		_, id, _ := b.Tags.owner(e.options.Cluster)
-		o := lb.ObservedLoadBalancer{
-			ID: id, Name: b.Name, DNSName: b.DNSName, ZoneID: b.ZoneID, IPAddressType: b.IPAddressType,
-			Active: b.State == "active" || b.State == "active_impaired",
-		}
-		i, twice := seen[id]
-		switch {
-		case !twice:
-			seen[id] = len(observed.LoadBalancers)
-			observed.LoadBalancers = append(observed.LoadBalancers, o)
-		case chosen.names[id] == b.Name:
-			observed.Leaving = append(observed.Leaving, observed.LoadBalancers[i])
-			observed.LoadBalancers[i] = o
-		default:
-			observed.Leaving = append(observed.Leaving, o)
-		}
+		e.observe(&observed, b, v, chosen)
 		if b.Type == lb.Network && len(b.SecurityGroups) == 0 {
 			observed.Unsecured, observed.Surroundings = true, e.network.surroundings(b.Subnets, b.Scheme)
 		}
 	}
 	for _, g := range v.TargetGroups {
 		_, id, _ := g.Tags.owner(e.options.Cluster)
-		if _, twice := observed.TargetGroups[id]; !twice || chosen.names[id] == g.Name {
+		switch other, twice := observed.TargetGroups[id]; {
+		case !twice:
 			observed.TargetGroups[id] = lb.TargetGroupRef(g.ARN)
+		case chosen.names[id] == g.Name:
+			observed.Replaced = append(observed.Replaced, other)
+			observed.TargetGroups[id] = lb.TargetGroupRef(g.ARN)
+		default:
+			observed.Replaced = append(observed.Replaced, lb.TargetGroupRef(g.ARN))
 		}
 	}
 	return observed
+}
+
+// observe adds a load balancer. Of two of the same resource, the one that takes the other's place is told of only when it
+// has done so.
+func (e *Engine) observe(observed *lb.Observed, b loadBalancer, v view, chosen choice) {
+	_, id, _ := b.Tags.owner(e.options.Cluster)
+	o := lb.ObservedLoadBalancer{
+		ID: id, Name: b.Name, DNSName: b.DNSName, ZoneID: b.ZoneID, IPAddressType: b.IPAddressType, Active: b.active(),
+	}
+	_, replaced := find(v.LoadBalancers, func(other loadBalancer) bool {
+		return other.ARN != b.ARN && other.Tags[resourceTag] == b.Tags[resourceTag] && other.Name == chosen.names[id]
+	})
+	predecessor, replaces := find(v.LoadBalancers, func(other loadBalancer) bool {
+		return other.ARN != b.ARN && other.Tags[resourceTag] == b.Tags[resourceTag] && b.Name == chosen.names[id]
+	})
+	switch {
+	case replaced && e.mirror.handedOver(b.ARN):
+		observed.Leaving = append(observed.Leaving, o)
+	case replaces && !e.mirror.handedOver(predecessor.ARN):
+		return
+	default:
+		observed.LoadBalancers = append(observed.LoadBalancers, o)
+	}
 }
 
 // Stacks lists the stacks that have a load balancer, target group or security group in the mirror.

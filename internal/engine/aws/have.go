@@ -31,7 +31,7 @@ func inventoryOf(s settings, v view) (resources []plan.Resource, rules map[plan.
 		}
 		have := Listener{
 			LoadBalancer: plan.ID{Kind: LoadBalancerKind, Name: v.LoadBalancers[i].Name},
-			Port:         l.Port, Protocol: l.Protocol, Default: l.Default.renamed(names.targetGroup),
+			Port:         l.Port, Protocol: l.Protocol, handshake: l.handshake, Default: l.Default.renamed(names.targetGroup),
 			Tags: l.Tags.ours(s.cluster, s.externalTags), arn: l.ARN,
 		}
 		resources = append(resources, have)
@@ -87,7 +87,7 @@ func existingLoadBalancer(s settings, b loadBalancer, v view) LoadBalancer {
 func existingRule(s settings, l Listener, r rule, names physical) Rule {
 	return Rule{
 		Listener: l.ID(), Priority: r.Priority, Conditions: r.Conditions, Action: r.Action.renamed(names.targetGroup),
-		Tags: r.Tags.ours(s.cluster, s.externalTags), arn: r.ARN, port: l.Port, transforms: r.Transforms,
+		Tags: r.Tags.ours(s.cluster, s.externalTags), arn: r.ARN, port: l.Port, Transforms: r.Transforms,
 	}
 }
 

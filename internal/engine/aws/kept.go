@@ -25,7 +25,7 @@ func (s settings) asIs(want lb.Stack, v view) lb.Stack {
 		})
 		if found {
 			b.Name, b.Type, b.Scheme, b.IPAddressType = row.Name, row.Type, row.Scheme, row.IPAddressType
-			b.Subnets, b.Attributes, b.Tags = lb.SubnetSelection{}, nil, row.Tags.ours(s.cluster, s.externalTags)
+			b.Subnets, b.Attributes, b.AddOns, b.Tags = lb.SubnetSelection{}, nil, lb.AddOns{}, row.Tags.ours(s.cluster, s.externalTags)
 		}
 	}
 	return want
@@ -77,7 +77,7 @@ func (s settings) keep(out *lowered, want lb.Stack, v view) {
 				if stays(h.Default) {
 					w.Default = h.Default
 				}
-				w.Protocol, w.Attributes, w.Tags = h.Protocol, nil, h.Tags
+				w.Protocol, w.handshake, w.Attributes, w.Tags = h.Protocol, h.handshake, nil, h.Tags
 				out.resources[i] = w
 			} else if _, there := at[h.LoadBalancer]; there {
 				if !stays(h.Default) {

@@ -23,11 +23,11 @@ type offline struct{ *Engine }
 func NewOffline(o Options) engine.Engine {
 	o = o.withDefaults()
 	e := &Engine{
-		options:    o,
-		settings:   settings{cluster: o.Cluster, externalTags: o.ExternalTags},
-		mirror:     newMirror(o.Cluster, o.Now),
-		attributes: &attributes{touch: func(string) {}},
-		targets:    newTargets(),
+		options:   o,
+		settings:  settings{cluster: o.Cluster, externalTags: o.ExternalTags},
+		mirror:    newMirror(o.Cluster, o.Now),
+		details:   newDetails(api{}, nil),
+		registrar: &registrar{known: newTargets()},
 	}
 	return offline{e}
 }
@@ -48,7 +48,8 @@ func (o offline) Plan(_ context.Context, want lb.Stack) (plan.Plan, []lb.Verdict
 		}
 		places[b.ID] = place
 	}
-	return o.planWith(want, o.mirror.view(want.ID), places, func(string) error { return nil })
+	nothing := func(string) error { return nil }
+	return o.planWith(want, o.mirror.view(want.ID), places, learning{nothing, nothing, func(plan.Kind, string) error { return nil }})
 }
 
 // Apply fails every step.

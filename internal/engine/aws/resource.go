@@ -17,6 +17,7 @@ const (
 	LoadBalancerKind         plan.Kind = "LoadBalancer"
 	ListenerKind             plan.Kind = "Listener"
 	RuleKind                 plan.Kind = "Rule"
+	ServerCertificateKind    plan.Kind = "ServerCertificate"
 	RulePrioritiesKind       plan.Kind = "RulePriorities"
 	TargetGroupKind          plan.Kind = "TargetGroup"
 )
@@ -146,10 +147,11 @@ type Listener struct {
 	LoadBalancer plan.ID
 	Port         uint16
 	Protocol     lb.Protocol
-	Default      action // target groups by name
-	Attributes   []lb.Attribute
-	Tags         []lb.Tag
-	Objects      []lb.Object
+	handshake
+	Default    action // target groups by name
+	Attributes []lb.Attribute
+	Tags       []lb.Tag
+	Objects    []lb.Object
 
 	arn     string
 	follows []plan.ID
@@ -160,12 +162,11 @@ func (l Listener) ID() plan.ID {
 	return plan.ID{Kind: ListenerKind, Name: l.LoadBalancer.Name + ":" + strconv.Itoa(int(l.Port))}
 }
 
-// Fields are the protocol, the default action, attributes and the tags.
+// Fields are the protocol, how TLS is spoken, the default action, attributes and the tags.
 func (l Listener) Fields() []plan.Field {
-	return append([]plan.Field{
-		{Name: "protocol", Value: string(l.Protocol)},
-		{Name: "default", Value: l.Default.String()},
-	}, append(attributeFields(l.Attributes), tagFields(l.Tags)...)...)
+	fields := append([]plan.Field{{Name: "protocol", Value: string(l.Protocol)}}, l.fields()...)
+	fields = append(fields, plan.Field{Name: "default", Value: l.Default.String()})
+	return append(fields, append(attributeFields(l.Attributes), tagFields(l.Tags)...)...)
 }
 
 // Refs are its load balancer and the target groups of its default action.
@@ -185,16 +186,16 @@ type Rule struct {
 	Listener   plan.ID
 	Priority   int
 	Conditions []lb.Condition // sorted by field
+	Transforms []lb.Transform // sorted by type
 	Action     action         // target groups by name
 	Tags       []lb.Tag
 	Object     lb.Object
 
-	arn        string
-	port       uint16
-	model      int    // priority in the model, which the resource tag has
-	kept       bool   // it stands for what there is of Object
-	transforms string // of an existing rule; none is ever wanted
-	follows    []plan.ID
+	arn     string
+	port    uint16
+	model   int  // priority in the model, which the resource tag has
+	kept    bool // it stands for what there is of Object
+	follows []plan.ID
 }
 
 // ID is "<listener>/<priority>". A rule that goes is named by the priority that it has before anything moves.
@@ -208,8 +209,8 @@ func (r Rule) Fields() []plan.Field {
 		{Name: "conditions", Value: conditionsText(r.Conditions)},
 		{Name: "action", Value: r.Action.String()},
 	}
-	if r.transforms != "" {
-		fields = append(fields, plan.Field{Name: "transforms", Value: r.transforms})
+	for _, t := range r.Transforms {
+		fields = append(fields, plan.Field{Name: "transform", Value: t.String()})
 	}
 	return append(fields, tagFields(r.Tags)...)
 }
@@ -235,7 +236,7 @@ func (r Rule) Follows() []plan.ID { return r.follows }
 
 // settings is equal for rules that say the same.
 func (r Rule) settings() string {
-	return conditionsText(r.Conditions) + " -> " + r.Action.String() + r.transforms
+	return conditionsText(r.Conditions) + " -> " + fmt.Sprint(r.Transforms) + r.Action.String()
 }
 
 // RulePriorities is where the rules of a listener stand that move: one SetRulePriorities call.

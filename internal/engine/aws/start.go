@@ -26,6 +26,11 @@ func (e *Engine) Start(ctx context.Context, usable func()) (trusted bool, err er
 	var all listing
 	var groups securityGroups
 	err = together(
+		func() error {
+			// Registering needs them, and must not wait for a read; what fails here is tried again then.
+			_, _ = e.blocks.of(ctx, e.options.VPCID, blocksFor)
+			return nil
+		},
 		func() (err error) {
 			groups, err = e.reader.securityGroups(ctx)
 			return err
@@ -45,7 +50,7 @@ func (e *Engine) Start(ctx context.Context, usable func()) (trusted bool, err er
 	e.mirror.mergeSecurityGroups(groups.ours, since)
 	e.mirror.open(all, remembered, since)
 	for _, saved := range remembered {
-		e.attributes.recall(saved, e.mirror.knowsARN)
+		e.recall(saved.Details, e.mirror.knowsARN)
 	}
 	e.endpointGroups.take(groups.endpoints)
 	usable()
@@ -118,8 +123,11 @@ func (e *Engine) Audit(ctx context.Context) ([]lb.StackID, error) {
 	e.network.forget()
 	e.external.forget()
 	e.groups.forget()
+	e.certificates.forget()
+	e.acls.forget()
+	e.subscription.forget()
 	e.interfaces.forget()
-	drifted, err := e.attributes.audit(ctx)
+	drifted, err := e.audit(ctx)
 	e.tellChanged(append(more, e.mirror.stacksOf(drifted, nil)...))
 	return e.mirror.stacksOf(drifted, append(changed, more...)), err
 }

@@ -85,8 +85,8 @@ func (s saving) Apply(ctx context.Context, p plan.Plan) plan.Result {
 	return r
 }
 
-func TestContractWithACheckpoint(t *testing.T) {
-	enginetest.Run(t, func(t testing.TB) enginetest.World { return remembering(t) })
+func TestCrashesWithACheckpoint(t *testing.T) {
+	enginetest.Crashes(t, func(t testing.TB) enginetest.World { return remembering(t) })
 }
 
 func stacks(n int) []lb.Stack {
@@ -116,7 +116,7 @@ func TestAnUnchangedStartReadsListingsOnly(t *testing.T) {
 	var e *aws.Engine
 	made := w.calls(func() { e = w.load(t) })
 	want := map[string]int{
-		"elasticloadbalancing:DescribeLoadBalancers": 1, "elasticloadbalancing:DescribeTargetGroups": 1, "ec2:DescribeSecurityGroups": 1,
+		"elasticloadbalancing:DescribeLoadBalancers": 1, "elasticloadbalancing:DescribeTargetGroups": 1, "ec2:DescribeSecurityGroups": 1, "ec2:DescribeVpcs": 1,
 	}
 	if !maps.Equal(made, want) {
 		t.Errorf("a start made %v, want %v", made, want)

@@ -1,7 +1,6 @@
 package aws
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +28,16 @@ type registration struct {
 	mu    sync.Mutex
 	known bool
 	set   map[lb.Target]struct{}
+}
+
+// registrar registers targets, as one identity and in one VPC. The methods are those of engine.Targets.
+type registrar struct {
+	api    api // its ELBv2 client speaks as the identity; all others as the engine
+	known  *targets
+	gone   func(arn string) // is called for a target group that turns out not to exist
+	blocks *vpcBlocks
+	vpc    string
+	other  bool // the identity is not the engine's own
 }
 
 func newTargets() *targets { return &targets{groups: map[string]*registration{}} }
@@ -60,13 +69,13 @@ func (t *targets) drop(arn string) {
 }
 
 // Registered returns the targets of a group, sorted, reading them once.
-func (e *Engine) Registered(ctx context.Context, group lb.TargetGroupRef) (found []lb.Target, exists bool, err error) {
-	r := e.targets.of(string(group))
+func (g *registrar) Registered(ctx context.Context, group lb.TargetGroupRef) (found []lb.Target, exists bool, err error) {
+	r := g.known.of(string(group))
 	defer r.mu.Unlock()
 	if !r.known {
-		read, err := e.api.registered(ctx, string(group))
+		read, err := g.api.registered(ctx, string(group))
 		if isCode(err, "TargetGroupNotFound") {
-			e.forgetTargetGroup(string(group))
+			g.gone(string(group))
 			return nil, false, nil
 		}
 		if err != nil {
@@ -77,24 +86,24 @@ func (e *Engine) Registered(ctx context.Context, group lb.TargetGroupRef) (found
 			r.set[t] = struct{}{}
 		}
 	}
-	return slices.SortedFunc(maps.Keys(r.set), compareTargets), true, nil
+	return slices.SortedFunc(maps.Keys(r.set), lb.Target.Compare), true, nil
 }
 
 // Health reads how targets are, 200 a call. One that somebody else took away is no longer remembered as registered, so
 // that it is registered again.
-func (e *Engine) Health(ctx context.Context, group lb.TargetGroupRef, list []lb.Target) (map[lb.Target]lb.TargetHealth, error) {
+func (g *registrar) Health(ctx context.Context, group lb.TargetGroupRef, list []lb.Target) (map[lb.Target]lb.TargetHealth, error) {
 	all := map[lb.Target]lb.TargetHealth{}
 	for batch := range slices.Chunk(list, targetBatch) {
-		err := e.api.targetHealth(ctx, string(group), batch, all)
+		err := g.api.targetHealth(ctx, string(group), batch, all)
 		if isCode(err, "TargetGroupNotFound") {
-			e.forgetTargetGroup(string(group))
+			g.gone(string(group))
 			return nil, nil
 		}
 		if err != nil {
 			return nil, judged(err)
 		}
 	}
-	r := e.targets.of(string(group))
+	r := g.known.of(string(group))
 	defer r.mu.Unlock()
 	for t, h := range all {
 		if h.Reason == lb.NotRegistered || h.State == string(elbtypes.TargetHealthStateEnumDraining) {
@@ -105,8 +114,8 @@ func (e *Engine) Health(ctx context.Context, group lb.TargetGroupRef, list []lb.
 }
 
 // Register adds targets, 200 a call. Where AWS refuses some, the others are registered, and the error names those.
-func (e *Engine) Register(ctx context.Context, group lb.TargetGroupRef, list []lb.Target) error {
-	r := e.targets.of(string(group))
+func (g *registrar) Register(ctx context.Context, group lb.TargetGroupRef, list []lb.Target) error {
+	r := g.known.of(string(group))
 	defer r.mu.Unlock()
 	add := list
 	if r.known {
@@ -117,14 +126,17 @@ func (e *Engine) Register(ctx context.Context, group lb.TargetGroupRef, list []l
 	}
 	var errs []error
 	for batch := range slices.Chunk(add, targetBatch) {
-		errs = append(errs, e.registerSome(ctx, r, string(group), batch))
+		errs = append(errs, g.registerSome(ctx, r, string(group), batch))
 	}
 	return errors.Join(errs...)
 }
 
 // registerSome registers a batch. A batch with a target that AWS refuses is halved until that one stands alone.
-func (e *Engine) registerSome(ctx context.Context, r *registration, group string, batch []lb.Target) error {
-	err := e.api.registerTargets(ctx, group, batch)
+func (g *registrar) registerSome(ctx context.Context, r *registration, group string, batch []lb.Target) error {
+	zones, err := g.zones(ctx, batch)
+	if err == nil {
+		err = g.api.registerTargets(ctx, group, sdkTargets(batch, zones))
+	}
 	switch {
 	case err == nil:
 		for _, t := range batch {
@@ -134,7 +146,7 @@ func (e *Engine) registerSome(ctx context.Context, r *registration, group string
 		}
 		return nil
 	case isCode(err, "TargetGroupNotFound"):
-		e.forgetTargetGroup(group)
+		g.gone(group)
 		return err
 	case !isCode(err, "InvalidTarget", "ValidationError"):
 		return judged(err)
@@ -143,18 +155,21 @@ func (e *Engine) registerSome(ctx context.Context, r *registration, group string
 			"Check that it is running, in the load balancer's VPC, and known to AWS by this id or address")
 	}
 	half := len(batch) / 2
-	return errors.Join(e.registerSome(ctx, r, group, batch[:half]), e.registerSome(ctx, r, group, batch[half:]))
+	return errors.Join(g.registerSome(ctx, r, group, batch[:half]), g.registerSome(ctx, r, group, batch[half:]))
 }
 
 // Deregister removes targets, 200 a call.
-func (e *Engine) Deregister(ctx context.Context, group lb.TargetGroupRef, list []lb.Target) error {
+func (g *registrar) Deregister(ctx context.Context, group lb.TargetGroupRef, list []lb.Target) error {
 	ctx = engine.InLane(ctx, engine.TargetsOut)
-	r := e.targets.of(string(group))
+	r := g.known.of(string(group))
 	defer r.mu.Unlock()
 	for batch := range slices.Chunk(list, targetBatch) {
-		err := e.api.deregisterTargets(ctx, string(group), batch)
+		zones, err := g.zones(ctx, batch)
+		if err == nil {
+			err = g.api.deregisterTargets(ctx, string(group), sdkTargets(batch, zones))
+		}
 		if isCode(err, "TargetGroupNotFound") {
-			e.forgetTargetGroup(string(group))
+			g.gone(string(group))
 			return nil
 		}
 		if err != nil && !isCode(err, "InvalidTarget") {
@@ -165,8 +180,4 @@ func (e *Engine) Deregister(ctx context.Context, group lb.TargetGroupRef, list [
 		}
 	}
 	return nil
-}
-
-func compareTargets(a, b lb.Target) int {
-	return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Port, b.Port))
 }

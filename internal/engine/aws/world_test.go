@@ -17,6 +17,8 @@ import (
 
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
+	acmtypes "github.com/aws/aws-sdk-go-v2/service/acm/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -35,6 +37,7 @@ type world struct {
 	config  awssdk.Config
 	elb     *elb.Client
 	ec2     *ec2.Client
+	acm     *acm.Client
 	vpc     string
 	private []string
 	public  []string
@@ -94,9 +97,27 @@ func newSlowWorld(t testing.TB, provisioning time.Duration) *world {
 		HTTPClient:  &http.Client{Transport: whole{transport}},
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 	}
-	w.elb, w.ec2 = elb.NewFromConfig(w.config), ec2.NewFromConfig(w.config)
+	w.elb, w.ec2, w.acm = elb.NewFromConfig(w.config), ec2.NewFromConfig(w.config), acm.NewFromConfig(w.config)
+	w.certify(t, enginetest.Hosts[0])
+	_, domain, _ := strings.Cut(enginetest.Hosts[1], ".")
+	w.certify(t, "*."+domain)
 	return w
 }
+
+// certify has ACM issue a certificate for these hosts, at once as private authorities do, and returns its ARN.
+func (w *world) certify(t testing.TB, hosts ...string) (arn string) {
+	t.Helper()
+	w.test(func() {
+		out, err := w.acm.RequestCertificate(t.Context(), &acm.RequestCertificateInput{
+			DomainName: &hosts[0], SubjectAlternativeNames: hosts, CertificateAuthorityArn: awssdk.String(authority), KeyAlgorithm: acmtypes.KeyAlgorithmEcPrime256v1,
+		})
+		check(t, err)
+		arn = *out.CertificateArn
+	})
+	return arn
+}
+
+const authority = "arn:aws:acm-pca:ap-northeast-1:123456789012:certificate-authority/0a000000-0000-4000-8000-000000000000"
 
 // network is a VPC with a public and a private subnet in each of three zones.
 func network(w *world) *localaws.Seed {
@@ -150,6 +171,9 @@ func (w *world) unloaded(t testing.TB) *aws.Engine {
 func (w *world) time() time.Time { return time.Unix(0, w.now.Load()) }
 
 func (w *world) pass(d time.Duration) { w.now.Add(int64(d)) }
+
+// Pass is pass, as the suite wants it.
+func (w *world) Pass(d time.Duration) { w.pass(d) }
 
 // Engine is load, as the suite wants it.
 func (w *world) Engine(t testing.TB) engine.Engine { return saving{w.load(t)} }
@@ -249,6 +273,15 @@ func (c *contents) add(format string, args ...any) {
 	c.lines = append(c.lines, fmt.Sprintf(format, args...))
 }
 
+// hashless is a target group's name without its hash: one that took the place of another has a different one, and serves
+// as well.
+func hashless(name string) string {
+	if len(name) > 10 && strings.HasPrefix(name, "k8s-") {
+		return name[:len(name)-10] + "…"
+	}
+	return name
+}
+
 func (c *contents) named(ids []string) []string {
 	var names []string
 	for _, id := range ids {
@@ -281,8 +314,8 @@ func (c *contents) read(t testing.TB, w *world) {
 	targets, err := w.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{})
 	check(t, err)
 	for _, g := range targets.TargetGroups {
-		c.names[*g.TargetGroupArn] = *g.TargetGroupName
 		c.readTags(t, w, *g.TargetGroupArn)
+		c.names[*g.TargetGroupArn] = hashless(*g.TargetGroupName)
 		attributes, err := w.elb.DescribeTargetGroupAttributes(ctx, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: g.TargetGroupArn})
 		check(t, err)
 		delay := ""
@@ -291,7 +324,7 @@ func (c *contents) read(t testing.TB, w *world) {
 				delay = *a.Value
 			}
 		}
-		c.add("tg %s %s %s %d %s delay %s %s", *g.TargetGroupName, g.TargetType, g.Protocol, *g.Port, awssdk.ToString(g.HealthCheckPath), delay, c.tags[*g.TargetGroupArn])
+		c.add("tg %s %s %s %d %s delay %s %s", hashless(*g.TargetGroupName), g.TargetType, g.Protocol, *g.Port, awssdk.ToString(g.HealthCheckPath), delay, c.tags[*g.TargetGroupArn])
 	}
 	balancers, err := w.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{})
 	check(t, err)
@@ -324,6 +357,16 @@ func (c *contents) readListeners(t testing.TB, w *world, b elbtypes.LoadBalancer
 			c.add("listener %s:%d %s=%s", *b.LoadBalancerName, *l.Port, *a.Key, *a.Value)
 		}
 		c.add("listener %s:%d %s %s %s", *b.LoadBalancerName, *l.Port, l.Protocol, c.actions(l.DefaultActions), c.tags[*l.ListenerArn])
+		if l.Protocol == elbtypes.ProtocolEnumHttps {
+			presented, err := w.elb.DescribeListenerCertificates(ctx, &elb.DescribeListenerCertificatesInput{ListenerArn: l.ListenerArn})
+			check(t, err)
+			for _, p := range presented.Certificates {
+				certificate, err := w.acm.DescribeCertificate(ctx, &acm.DescribeCertificateInput{CertificateArn: p.CertificateArn})
+				check(t, err)
+				c.add("certificate %s:%d %s default %v", *b.LoadBalancerName, *l.Port, *certificate.Certificate.DomainName, *p.IsDefault)
+			}
+			c.add("policy %s:%d %s", *b.LoadBalancerName, *l.Port, *l.SslPolicy)
+		}
 		rules, err := w.elb.DescribeRules(ctx, &elb.DescribeRulesInput{ListenerArn: l.ListenerArn})
 		check(t, err)
 		for _, r := range rules.Rules {
@@ -345,7 +388,9 @@ func (c *contents) readListeners(t testing.TB, w *world, b elbtypes.LoadBalancer
 				check(t, err)
 				conditions = append(conditions, string(text))
 			}
-			c.add("rule %s:%d/%05s %v %s %s", *b.LoadBalancerName, *l.Port, *r.Priority, conditions, c.actions(r.Actions), kept)
+			transforms, err := json.Marshal(r.Transforms)
+			check(t, err)
+			c.add("rule %s:%d/%05s %v %s %s %s", *b.LoadBalancerName, *l.Port, *r.Priority, conditions, transforms, c.actions(r.Actions), kept)
 		}
 	}
 }
@@ -364,6 +409,9 @@ func (c *contents) actions(list []elbtypes.Action) string {
 		}
 		if a.RedirectConfig != nil {
 			part += " " + *a.RedirectConfig.Path
+		}
+		if j := a.JwtValidationConfig; j != nil {
+			part += fmt.Sprint(" ", *j.Issuer, " ", *j.JwksEndpoint, " ", len(j.AdditionalClaims))
 		}
 		if a.FixedResponseConfig != nil {
 			part += " " + *a.FixedResponseConfig.StatusCode

@@ -20,7 +20,8 @@ type Shape struct {
 	CIDRs    []string // 0.0.0.0/0 when empty
 	Tag      string   // value of a tag "team" on everything; none when empty
 	Tuned    bool     // attributes that are not the default, on everything that has some
-	Guarded  bool     // every rule has a condition of each other field too
+	Guarded  bool     // every rule has a condition of each other field too, and transforms
+	Secured  []string // hosts that port 443 serves with HTTPS; none when empty
 }
 
 // Path is one rule: a path and the service that gets it. An empty service is a redirect.
@@ -57,13 +58,23 @@ func Stack(name string, s Shape) lb.Stack {
 	if s.Tuned {
 		balancer.Attributes = []lb.Attribute{{Key: "idle_timeout.timeout_seconds", Value: "30"}, {Key: "routing.http.xff_client_port.enabled", Value: "true"}}
 	}
-	for _, port := range orElse(s.Ports, 80) {
+	ports := slices.Clone(orElse(s.Ports, 80))
+	if len(s.Secured) > 0 {
+		ports = append(ports, securePort)
+	}
+	for _, port := range ports {
 		for _, cidr := range orElse(s.CIDRs, "0.0.0.0/0") {
 			group.Ingress = append(group.Ingress, lb.IngressRule{Protocol: "tcp", From: int32(port), To: int32(port), CIDR: cidr})
 		}
 		listener := lb.Listener{
 			Port: port, Protocol: lb.HTTP, Tags: tags, From: from,
 			Default: lb.Action{FixedResponse: &lb.FixedResponse{StatusCode: 404, ContentType: "text/plain"}},
+		}
+		if port == securePort {
+			listener.Protocol, listener.Handshake.Policy = lb.HTTPS, "ELBSecurityPolicy-TLS13-1-2-2021-06"
+			for _, host := range s.Secured {
+				listener.Handshake.Certificates = append(listener.Handshake.Certificates, lb.Certificate{Host: host, From: ingress})
+			}
 		}
 		if s.Tuned {
 			listener.Attributes = []lb.Attribute{{Key: "routing.http.response.server.enabled", Value: "false"}}
@@ -72,7 +83,8 @@ func Stack(name string, s Shape) lb.Stack {
 			listener.Rules = append(listener.Rules, lb.Rule{
 				Priority:   i + 1,
 				Conditions: append(guards(s), lb.Condition{Field: lb.PathPattern, Values: []string{p.Path}}),
-				Action:     actionOf(&stack, name, p, s, tags), Tags: tags, From: ingress,
+				Transforms: transforms(s),
+				Action:     guardedAction(port, s, actionOf(&stack, name, p, s, tags)), Tags: tags, From: ingress,
 				Field: fmt.Sprintf("spec.rules[0].http.paths[%d]", i),
 			})
 		}
@@ -92,10 +104,31 @@ func guards(s Shape) []lb.Condition {
 	}
 	return []lb.Condition{
 		{Field: lb.SourceIP, Values: []string{"10.0.0.0/8"}},
-		{Field: lb.HTTPHeader, Name: "X-Env", Values: []string{"green, blue"}},
+		{Field: lb.HTTPHeader, Name: "X-Env", Regexes: []string{"^(green|blue)$"}},
 		{Field: lb.QueryString, Pairs: []lb.QueryPair{{Key: "v", Value: "2"}}},
 		{Field: lb.RequestMethod, Values: []string{"GET"}},
 	}
+}
+
+func transforms(s Shape) []lb.Transform {
+	if !s.Guarded {
+		return nil
+	}
+	return []lb.Transform{
+		{Type: lb.HostHeaderRewrite, Regex: `^(.*)\.example\.com$`, Replace: "$1.internal"},
+		{Type: lb.URLRewrite, Regex: "^/api/", Replace: "/"},
+	}
+}
+
+// guardedAction asks for tokens where that can be done.
+func guardedAction(port uint16, s Shape, a lb.Action) lb.Action {
+	if s.Guarded && port == securePort {
+		a.Tokens = &lb.Tokens{
+			Keys: "https://issuer.example.com/keys", Issuer: "https://issuer.example.com",
+			Claims: []lb.Claim{{Name: "scope", Format: lb.SpaceSeparators, Values: []string{"read", "write"}}},
+		}
+	}
+	return a
 }
 
 // actionOf is the action of a rule; the target groups that it needs are added to the stack.
@@ -142,6 +175,12 @@ func need(stack *lb.Stack, ingress, service string, s Shape, tags []lb.Tag) lb.R
 	return id
 }
 
+// securePort is where stacks serve with HTTPS.
+const securePort = 443
+
+// Hosts are those that the world has certificates for, a different one for each.
+var Hosts = []string{"one.example.com", "two.example.org"}
+
 // Any is a random shape: an edit of anything that users edit.
 func Any(r *rand.Rand) Shape {
 	pick := func(values ...string) string { return values[r.IntN(len(values))] }
@@ -158,6 +197,9 @@ func Any(r *rand.Rand) Shape {
 		if r.IntN(3) == 0 {
 			s.CIDRs = append(s.CIDRs, cidr)
 		}
+	}
+	if i := r.IntN(3); i < len(Hosts) {
+		s.Secured = Hosts[i : i+1] // which of several is the default one depends on their ids
 	}
 	paths := []string{"/a", "/b", "/c/*", "/d", "/e"}
 	r.Shuffle(len(paths), func(i, j int) { paths[i], paths[j] = paths[j], paths[i] })

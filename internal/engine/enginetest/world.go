@@ -2,11 +2,12 @@ package enginetest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/sluicehq/sluice/internal/engine"
 )
 
-// World is a cloud that one test has for itself.
+// World is a cloud that one test has for itself. It has certificates for Hosts.
 type World interface {
 	// Engine starts an engine for cluster Cluster that knows only what the cloud tells it, as after a crash. It may be
 	// called again; what was started before is not used any more. No engine waits for real time.
@@ -18,6 +19,9 @@ type World interface {
 
 	// PlantForeign puts things into the cloud that look like an engine's and are not ours.
 	PlantForeign(t testing.TB)
+
+	// Pass lets time pass, for engines and the cloud.
+	Pass(d time.Duration)
 
 	// Calls is how many calls were made to the cloud so far, whether they changed anything or not.
 	Calls() int
