@@ -55,6 +55,8 @@ func (p performer) Perform(ctx context.Context, step plan.Step) error {
 		err = p.rule(ctx, step, want)
 	case RulePriorities:
 		err = p.rulePriorities(ctx, step)
+	case Handover:
+		err = p.handover(ctx, want)
 	default:
 		panic(fmt.Sprintf("aws: a plan has a step for %T", subject))
 	}

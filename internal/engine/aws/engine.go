@@ -195,10 +195,11 @@ func (e *Engine) Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdi
 		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(verdicts), err
 	}
 	warnings := verdicts
-	want, verdicts, err = e.groups.resolved(ctx, want)
-	if err != nil || len(verdicts) > 0 {
+	want, verdicts, err = e.groups.resolved(ctx, want, func(b lb.LoadBalancer) ([]lb.SecurityGroupRef, bool) { return e.settings.namedNow(b, v) })
+	if err != nil || slices.ContainsFunc(verdicts, refused) {
 		return plan.Plan{Stack: want.ID}, verdicts, err
 	}
+	warnings = append(warnings, verdicts...)
 	want, missing, err := e.external.resolved(ctx, want)
 	if err != nil {
 		return plan.Plan{}, nil, err
@@ -242,7 +243,19 @@ func (e *Engine) places(ctx context.Context, want lb.Stack, v view) (map[lb.Reso
 			if err != nil {
 				return nil, nil, fmt.Errorf("aws: find subnets for %s: %w", b.Name, err)
 			}
-			if problem != nil {
+			if problem != nil && !exists && len(want.Members) > 1 && b.Subnets.From != (lb.Object{}) {
+				// One member's selection does not stop the others: the load balancer is made as if nobody had selected.
+				verdicts = append(verdicts, problem.softened(want.Members, b.Subnets, "The load balancer is made in others")...)
+				b.Subnets = lb.SubnetSelection{}
+				if found, problem, err = e.network.subnetsFor(ctx, e.options.Cluster, b); err != nil {
+					return nil, nil, fmt.Errorf("aws: find subnets for %s: %w", b.Name, err)
+				}
+			}
+			switch {
+			case problem != nil && exists:
+				found = row.Subnets
+				verdicts = append(verdicts, problem.softened(want.Members, b.Subnets, "The load balancer keeps those that it has")...)
+			case problem != nil:
 				verdicts = append(verdicts, problem.verdicts(want.Members, b.Subnets)...)
 				continue
 			}
@@ -274,6 +287,7 @@ type learning struct {
 
 // planWith plans with all that is symbolic resolved.
 func (e *Engine) planWith(want lb.Stack, v view, places map[lb.ResourceID]placement, learn learning) (plan.Plan, []lb.Verdict, error) {
+	v.Serving = e.mirror.serving(e.settings.superseded(want, v))
 	lowered := lower(e.settings, want, v, places)
 	if len(lowered.verdicts) > 0 {
 		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(lowered.verdicts), nil
@@ -295,7 +309,7 @@ func (e *Engine) planWith(want lb.Stack, v view, places map[lb.ResourceID]placem
 		return plan.Plan{}, nil, err
 	}
 	e.mirror.choose(want.ID, lowered.names)
-	return plan.Plan{Stack: want.ID, Steps: diff(have, haveRules, lowered)}, nil, nil
+	return plan.Plan{Stack: want.ID, Steps: withHandovers(diff(have, haveRules, lowered), lowered.handovers)}, nil, nil
 }
 
 // Apply performs a plan of Plan.
@@ -318,35 +332,48 @@ func (e *Engine) Observe(stack lb.StackID) lb.Observed {
 	if v.Backend != nil {
 		observed.BackendSecurityGroup = v.Backend.ID
 	}
-	seen := map[lb.ResourceID]int{}
 	for _, b := range v.LoadBalancers {
-		_, id, _ := b.Tags.owner(e.options.Cluster)
-		o := lb.ObservedLoadBalancer{
-			ID: id, Name: b.Name, DNSName: b.DNSName, ZoneID: b.ZoneID, IPAddressType: b.IPAddressType,
-			Active: b.State == "active" || b.State == "active_impaired",
-		}
-		i, twice := seen[id]
-		switch {
-		case !twice:
-			seen[id] = len(observed.LoadBalancers)
-			observed.LoadBalancers = append(observed.LoadBalancers, o)
-		case chosen.names[id] == b.Name:
-			observed.Leaving = append(observed.Leaving, observed.LoadBalancers[i])
-			observed.LoadBalancers[i] = o
-		default:
-			observed.Leaving = append(observed.Leaving, o)
-		}
+		e.observe(&observed, b, v, chosen)
 		if b.Type == lb.Network && len(b.SecurityGroups) == 0 {
 			observed.Unsecured, observed.Surroundings = true, e.network.surroundings(b.Subnets, b.Scheme)
 		}
 	}
 	for _, g := range v.TargetGroups {
 		_, id, _ := g.Tags.owner(e.options.Cluster)
-		if _, twice := observed.TargetGroups[id]; !twice || chosen.names[id] == g.Name {
+		switch other, twice := observed.TargetGroups[id]; {
+		case !twice:
 			observed.TargetGroups[id] = lb.TargetGroupRef(g.ARN)
+		case chosen.names[id] == g.Name:
+			observed.Replaced = append(observed.Replaced, other)
+			observed.TargetGroups[id] = lb.TargetGroupRef(g.ARN)
+		default:
+			observed.Replaced = append(observed.Replaced, lb.TargetGroupRef(g.ARN))
 		}
 	}
 	return observed
+}
+
+// observe adds a load balancer. Of two of the same resource, the one that takes the other's place is told of only when it
+// has done so.
+func (e *Engine) observe(observed *lb.Observed, b loadBalancer, v view, chosen choice) {
+	_, id, _ := b.Tags.owner(e.options.Cluster)
+	o := lb.ObservedLoadBalancer{
+		ID: id, Name: b.Name, DNSName: b.DNSName, ZoneID: b.ZoneID, IPAddressType: b.IPAddressType, Active: b.active(),
+	}
+	_, replaced := find(v.LoadBalancers, func(other loadBalancer) bool {
+		return other.ARN != b.ARN && other.Tags[resourceTag] == b.Tags[resourceTag] && other.Name == chosen.names[id]
+	})
+	predecessor, replaces := find(v.LoadBalancers, func(other loadBalancer) bool {
+		return other.ARN != b.ARN && other.Tags[resourceTag] == b.Tags[resourceTag] && b.Name == chosen.names[id]
+	})
+	switch {
+	case replaced && e.mirror.handedOver(b.ARN):
+		observed.Leaving = append(observed.Leaving, o)
+	case replaces && !e.mirror.handedOver(predecessor.ARN):
+		return
+	default:
+		observed.LoadBalancers = append(observed.LoadBalancers, o)
+	}
 }
 
 // Stacks lists the stacks that have a load balancer, target group or security group in the mirror.
