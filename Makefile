@@ -78,6 +78,7 @@ endif
 .PHONY: bench
 bench: ## Benchmarks; those of the whole system only where the lab can run
 	go test -run '^$$' -bench . -benchmem ./bench
+	go test -count=1 -run TestALargeCluster -v ./internal/control -full
 ifeq ($(GOOS)-$(ROOT),linux-yes)
 	@$(MAKE) --no-print-directory build
 	@hack/need-e2e

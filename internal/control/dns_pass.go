@@ -380,8 +380,9 @@ func (n *Names) failed(r dns.Result, now time.Time) {
 	n.metrics.failures.Inc()
 	n.log.Error("Failed submitting changes of a name, which will be tried again by itself", "name", name, "zoneName", string(r.Plan.Zone.Name)+".", "error", r.Err, "stale", r.Stale)
 	n.mu.Lock()
+	again := r.Stale && n.todo.failures[name].times == 0
 	switch {
-	case r.Stale && n.todo.failures[name].times == 0:
+	case again:
 		n.todo.failed(name, r.Err, now, 0, 0) // the zone is now known as it is: plan again at once
 	case r.Refused():
 		n.todo.failed(name, r.Err, now, refusedRetry, refusedMost)
@@ -395,7 +396,7 @@ func (n *Names) failed(r dns.Result, now time.Time) {
 			continue
 		}
 		a.Records = nil
-		if !r.Refused() {
+		if again || !r.Refused() {
 			a.Waiting = "trying again: " + r.Err.Error()
 			continue
 		}
