@@ -189,8 +189,7 @@ func TestASharedGroupKeepsOthersTargets(t *testing.T) {
 		if diff := cmp.Diff(strings.Join(ours, ","), tracked()); diff != "" {
 			t.Error(diff)
 		}
-		want := append(ours, foreign)
-		slices.Sort(want)
+		want := slices.Sorted(slices.Values(append(slices.Clone(ours), foreign)))
 		if diff := cmp.Diff(want, w.registered(group)); diff != "" {
 			t.Errorf("%v: %s", step, diff)
 		}
