@@ -46,6 +46,7 @@ test: unit e2e ## All tests that this machine can run; says what it left out
 unit: ## Tests that need no root
 	go test ./...
 	go test -C tools/release ./image
+	go test -C test/signin ./...
 
 .PHONY: race
 race: ## The same under the race detector
@@ -57,6 +58,7 @@ ifeq ($(GOOS)-$(ROOT),linux-yes)
 	@$(MAKE) --no-print-directory build
 	@hack/need-e2e
 	cd lab && go test -tags root ./...
+	go test -tags e2e -count=1 ./internal/dns/rfc2136
 	hack/e2e
 else
 	@echo "left out: the end-to-end tests, which need Linux and root (make e2e)"
@@ -78,6 +80,7 @@ lint: ## Formatting, vet, golangci-lint, generated files
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "run make fmt:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(TOOL) golangci-lint run --allow-parallel-runners ./...
 	cd lab && go tool -modfile=../tools/go.mod golangci-lint run --allow-parallel-runners ./...
+	cd test/signin && go tool -modfile=../../tools/go.mod golangci-lint run --allow-parallel-runners ./...
 	cd tools/release && go tool -modfile=../go.mod golangci-lint run --allow-parallel-runners ./image
 	@hack/check-generated
 

@@ -64,7 +64,7 @@ var arrows = []struct {
 		"what objects ask of names is computed from objects, without a client",
 	},
 	{
-		[]string{"internal/dns/route53", "internal/dns/zonetest"},
+		[]string{"internal/dns/route53", "internal/dns/rfc2136", "internal/dns/zonetest"},
 		[]string{"k8s.io/", "sigs.k8s.io/", module + "internal/kube", module + "internal/annot", module + "internal/compile", module + "internal/engine", module + "internal/control"},
 		"a zone sees records, never Kubernetes",
 	},

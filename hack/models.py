@@ -12,6 +12,7 @@ The source is botocore's service-2.json files (Copyright Amazon.com, Inc. or its
 import gzip
 import json
 import os
+import re
 import sys
 
 SERVICES = {
@@ -27,21 +28,25 @@ SERVICES = {
         RemoveListenerCertificates RemoveTags RemoveTrustStoreRevocations SetIpAddressType SetRulePriorities SetSecurityGroups SetSubnets
         """),
     "ec2": ("ec2/2016-11-15", """
-        AllocateAddress AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress
-        CreateInternetGateway CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags CreateVpc
-        DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteTags DeleteVpc
-        DescribeAddresses DescribeAvailabilityZones DescribeInstances DescribeInternetGateways DescribeNetworkInterfaces
+        AcceptVpcPeeringConnection AllocateAddress AssociateRouteTable AttachInternetGateway
+        AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress CreateInternetGateway CreateManagedPrefixList
+        CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags CreateVpc CreateVpcPeeringConnection
+        DeleteInternetGateway DeleteManagedPrefixList DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet
+        DeleteTags DeleteVpc DeleteVpcPeeringConnection DescribeAccountAttributes DescribeAddresses
+        DescribeAvailabilityZones DescribeCoipPools DescribeInstances DescribeInternetGateways DescribeIpamPools
+        DescribeManagedPrefixLists DescribeNetworkAcls DescribeNetworkInterfaces DescribePrefixLists DescribeRegions
         DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeTags
-        DescribeVpcs DetachInternetGateway DisassociateRouteTable ModifySubnetAttribute ReleaseAddress RevokeSecurityGroupEgress
-        RevokeSecurityGroupIngress RunInstances TerminateInstances
+        DescribeVpcAttribute DescribeVpcPeeringConnections DescribeVpcs DetachInternetGateway DisassociateRouteTable
+        GetCoipPoolUsage GetManagedPrefixListEntries GetSecurityGroupsForVpc ModifySubnetAttribute ModifyVpcAttribute
+        ReleaseAddress RevokeSecurityGroupEgress RevokeSecurityGroupIngress RunInstances TerminateInstances
         """),
-    "resourcegroupstaggingapi": ("resourcegroupstaggingapi/2017-01-26", "GetResources"),
+    "resourcegroupstaggingapi": ("resourcegroupstaggingapi/2017-01-26", "GetResources GetTagKeys GetTagValues TagResources UntagResources"),
     "acm": ("acm/2015-12-08", """
         AddTagsToCertificate DeleteCertificate DescribeCertificate GetCertificate ImportCertificate ListCertificates
         ListTagsForCertificate RemoveTagsFromCertificate RequestCertificate UpdateCertificateOptions
         """),
     "iam": ("iam/2010-05-08", """
-        DeleteServerCertificate GetServerCertificate ListServerCertificateTags ListServerCertificates
+        CreateServiceLinkedRole DeleteServerCertificate GetServerCertificate ListServerCertificateTags ListServerCertificates
         TagServerCertificate UntagServerCertificate UpdateServerCertificate UploadServerCertificate
         """),
     "route53": ("route53/2013-04-01", """
@@ -62,7 +67,18 @@ SERVICES = {
         AssociateWebACL CreateWebACL DeleteWebACL DisassociateWebACL GetWebACL GetWebACLForResource
         ListResourcesForWebACL ListTagsForResource ListWebACLs TagResource UntagResource UpdateWebACL
         """),
-    "sts": ("sts/2011-06-15", "GetCallerIdentity"),
+    "sts": ("sts/2011-06-15", "AssumeRole AssumeRoleWithWebIdentity GetCallerIdentity"),
+    "globalaccelerator": ("globalaccelerator/2018-08-08", """
+        AddEndpoints CreateAccelerator CreateEndpointGroup CreateListener DeleteAccelerator DeleteEndpointGroup
+        DeleteListener DescribeAccelerator DescribeAcceleratorAttributes DescribeEndpointGroup DescribeListener
+        ListAccelerators ListEndpointGroups ListListeners ListTagsForResource RemoveEndpoints TagResource UntagResource
+        UpdateAccelerator UpdateAcceleratorAttributes UpdateEndpointGroup UpdateListener
+        """),
+    "cognitoidp": ("cognito-idp/2016-04-18", """
+        AdminCreateUser AdminDeleteUser AdminGetUser AdminSetUserPassword CreateUserPool CreateUserPoolClient
+        CreateUserPoolDomain DeleteUserPool DeleteUserPoolClient DeleteUserPoolDomain DescribeUserPool
+        DescribeUserPoolClient DescribeUserPoolDomain ListUserPoolClients ListUserPools ListUsers
+        """),
 }
 
 METADATA = ("apiVersion", "endpointPrefix", "jsonVersion", "protocol", "serviceId", "signingName", "targetPrefix",
@@ -111,9 +127,9 @@ def trim(model, operations):
             if part in shape:
                 kept[part] = pick(shape[part], MEMBER)
                 todo.append(shape[part]["shape"])
-        # Go's regular expressions have no look-ahead; the handlers refuse a hyphen at the start of a label.
+        # Go's regular expressions cannot look ahead or back; the handlers refuse a hyphen at the start of a label.
         if "pattern" in kept:
-            kept["pattern"] = kept["pattern"].replace("(?!-)", "")
+            kept["pattern"] = re.sub(r"\(\?<?[!=][^()]*\)", "", kept["pattern"])
         # EC2 checks its enumerations by hand, and its lists of instance types are megabytes.
         if model["metadata"]["protocol"] == "ec2":
             kept.pop("enum", None)

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	awssdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/go-logr/logr"
 	contour "github.com/projectcontour/contour/apis/projectcontour/v1"
 	"github.com/spf13/cobra"
@@ -30,7 +29,6 @@ import (
 	externaldnsapi "github.com/sluicehq/sluice/api/externaldns/v1alpha1"
 	"github.com/sluicehq/sluice/internal/compile"
 	"github.com/sluicehq/sluice/internal/control"
-	"github.com/sluicehq/sluice/internal/dns"
 	"github.com/sluicehq/sluice/internal/engine/aws"
 	"github.com/sluicehq/sluice/internal/lb"
 )
@@ -41,6 +39,9 @@ type controllerFlags struct {
 	region         string
 	sslPolicy      string
 	authorities    []string
+	waf            bool
+	classicWAF     bool
+	shield         bool
 	vpc            string
 	vpcTags        map[string]string
 	endpoints      map[string]string
@@ -243,7 +244,7 @@ func (f controllerFlags) compileOptions() compile.Options {
 		Cluster: f.cluster, IngressClass: f.class, DefaultScheme: lb.Scheme(f.scheme), DefaultTargetType: lb.TargetType(f.target),
 		DefaultTags: sortedTags(f.tags), TolerateMissingService: f.tolerant, TolerateMissingAction: f.tolerateAction,
 		BackendSecurityGroup: f.backendGroup, NoBackendSecurityGroup: !f.useBackendGroup, ManageBackendRules: f.manageBackend,
-		OpenAllPorts: f.openAllPorts, TLSPolicy: f.sslPolicy, Service: f.serviceOptions(),
+		OpenAllPorts: f.openAllPorts, TLSPolicy: f.sslPolicy, NoWAF: !f.waf, NoWAFClassic: !f.classicWAF, NoShield: !f.shield, Service: f.serviceOptions(),
 	}
 }
 
@@ -264,21 +265,6 @@ func (f controllerFlags) access() awsAccess {
 	return awsAccess{
 		cluster: f.cluster, region: f.region, vpc: f.vpc, vpcTags: f.vpcTags, endpoints: f.endpoints, attempts: f.attempts,
 	}
-}
-
-// names makes the loop over DNS names, where some source of names is given.
-func (f controllerFlags) names(ctx context.Context, m manager.Manager, config awssdk.Config, logger *slog.Logger) (*control.Names, error) {
-	if len(f.dns.sources) == 0 {
-		return nil, nil
-	}
-	flags := f.dns
-	flags.owner, flags.policy = cmp.Or(flags.owner, f.cluster), cmp.Or(flags.policy, string(dns.Sync))
-	options, err := flags.names(ctx, &config, logger)
-	if err != nil {
-		return nil, err
-	}
-	options.Registry = crmetrics.Registry
-	return control.NewNames(m, options)
 }
 
 // manager connects to the cluster.

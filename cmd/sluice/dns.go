@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/cobra"
 	apiruntime "k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -21,6 +22,7 @@ import (
 
 	externaldnsapi "github.com/sluicehq/sluice/api/externaldns/v1alpha1"
 	"github.com/sluicehq/sluice/internal/control"
+	"github.com/sluicehq/sluice/internal/dns"
 )
 
 // dnsProgram is `sluice dns`: names without load balancers, in the place of ExternalDNS.
@@ -113,6 +115,21 @@ func (p dnsProgram) run(cmd *cobra.Command) error {
 		return err
 	}
 	return ended
+}
+
+// names makes the loop over DNS names, where some source of names is given.
+func (f controllerFlags) names(ctx context.Context, m manager.Manager, config aws.Config, logger *slog.Logger) (*control.Names, error) {
+	if len(f.dns.sources) == 0 {
+		return nil, nil
+	}
+	flags := f.dns
+	flags.owner, flags.policy = cmp.Or(flags.owner, f.cluster), cmp.Or(flags.policy, string(dns.Sync))
+	options, err := flags.names(ctx, &config, logger)
+	if err != nil {
+		return nil, err
+	}
+	options.Registry = crmetrics.Registry
+	return control.NewNames(m, options)
 }
 
 // manager connects to the cluster.

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +25,7 @@ import (
 
 	"github.com/sluicehq/sluice/internal/control"
 	"github.com/sluicehq/sluice/internal/dns"
+	"github.com/sluicehq/sluice/internal/dns/rfc2136"
 	"github.com/sluicehq/sluice/internal/dns/route53"
 	"github.com/sluicehq/sluice/internal/dns/source"
 )
@@ -42,13 +45,14 @@ type dnsFlags struct {
 	role, roleID                                                        string
 	batch, batchBytes, batchValues, attempts                            int
 	batchPause, interval, minTTL                                        time.Duration
+	server                                                              nameServerFlags
 }
 
 // add adds the flags to groups; those that mean something else to the controller only where names are all there is.
 func (f *dnsFlags) add(groups *flagGroups, alone bool) {
 	d := groups.in("DNS records")
 	d.StringArrayVar(&f.sources, "source", nil, "objects that names come from: ingress, service or crd; can be repeated")
-	d.StringVar(&f.provider, "provider", "", "where zones are: aws")
+	d.StringVar(&f.provider, "provider", "", "where zones are: aws or rfc2136")
 	d.StringVar(&f.policy, "policy", "", "sync, upsert-only or create-only")
 	d.StringArrayVar(&f.domains, "domain-filter", nil, "domains to serve, with all below; can be repeated")
 	d.StringArrayVar(&f.excluded, "exclude-domains", nil, "domains to leave alone; can be repeated")
@@ -85,7 +89,53 @@ func (f *dnsFlags) add(groups *flagGroups, alone bool) {
 	a.IntVar(&f.batchBytes, "aws-batch-change-size-bytes", 32000, "bytes of values of one batch")
 	a.IntVar(&f.batchValues, "aws-batch-change-size-values", 1000, "values of one batch")
 	a.DurationVar(&f.batchPause, "aws-batch-change-interval", time.Second, "pause between batches of a zone")
+	f.server.add(groups)
 	f.addObjects(groups, alone)
+}
+
+// nameServerFlags are for name servers that take updates.
+type nameServerFlags struct {
+	hosts, zones               []string
+	port, batch                int
+	insecure, axfr             bool
+	keyName, secret, algorithm string
+}
+
+func (f *nameServerFlags) add(groups *flagGroups) {
+	n := groups.in("Name servers with dynamic updates (RFC 2136)")
+	n.StringArrayVar(&f.hosts, "rfc2136-host", nil, "name server; can be repeated")
+	n.IntVar(&f.port, "rfc2136-port", 53, "its port")
+	n.StringArrayVar(&f.zones, "rfc2136-zone", nil, "zone of the name server; can be repeated")
+	n.BoolVar(&f.insecure, "rfc2136-insecure", false, "send updates without a key")
+	n.StringVar(&f.keyName, "rfc2136-tsig-keyname", "", "name of the key that updates are signed with")
+	n.StringVar(&f.secret, "rfc2136-tsig-secret", "", "the key in base64; better in the variable EXTERNAL_DNS_RFC2136_TSIG_SECRET")
+	n.StringVar(&f.algorithm, "rfc2136-tsig-secret-alg", "hmac-sha256", "its algorithm")
+	n.BoolVar(&f.axfr, "rfc2136-tsig-axfr", true, "sign transfers of zones too")
+	n.IntVar(&f.batch, "rfc2136-batch-change-size", 50, "changes of one update")
+}
+
+func (f nameServerFlags) provider() (dns.Provider, error) {
+	o := rfc2136.Options{Plain: !f.axfr, Batch: f.batch}
+	for _, host := range f.hosts {
+		o.Servers = append(o.Servers, net.JoinHostPort(host, strconv.Itoa(f.port)))
+	}
+	for _, zone := range f.zones {
+		name, err := dns.ParseName(zone)
+		if err != nil {
+			return nil, fmt.Errorf("--rfc2136-zone %q %w", zone, err)
+		}
+		o.Zones = append(o.Zones, name)
+	}
+	switch {
+	case len(o.Servers) == 0 || len(o.Zones) == 0:
+		return nil, errors.New("--provider=rfc2136 needs --rfc2136-host and --rfc2136-zone")
+	case f.insecure:
+	case f.keyName == "" || f.secret == "":
+		return nil, errors.New("--provider=rfc2136 needs --rfc2136-tsig-keyname and --rfc2136-tsig-secret, or --rfc2136-insecure")
+	default:
+		o.TSIG = &rfc2136.TSIG{Name: f.keyName, Secret: f.secret, Algorithm: f.algorithm}
+	}
+	return rfc2136.New(o)
 }
 
 func (f *dnsFlags) addObjects(groups *flagGroups, alone bool) {
@@ -165,6 +215,8 @@ func addOtherDNSFlags(flags *pflag.FlagSet) {
 		f.Hidden = true
 		if slices.Contains(dnsSwitches, name) {
 			f.NoOptDefVal = "true"
+			no := flags.VarPF(negation{f.Value}, "no-"+name, "", "")
+			no.NoOptDefVal, no.Hidden = "true", true
 		}
 	}
 	for _, f := range idleDNSFlags {
@@ -215,6 +267,13 @@ func (f dnsFlags) names(ctx context.Context, base *aws.Config, logger *slog.Logg
 }
 
 func (f dnsFlags) zones(ctx context.Context, base *aws.Config) (dns.Provider, error) {
+	switch f.provider {
+	case "aws", "":
+	case "rfc2136":
+		return f.server.provider()
+	default:
+		return nil, fmt.Errorf("--provider is %q and must be aws or rfc2136", f.provider)
+	}
 	configs, err := f.awsConfigs(ctx, base)
 	if err != nil {
 		return nil, err

@@ -45,6 +45,9 @@ func (f *controllerFlags) balancerFlags(groups *flagGroups) {
 	b.StringVar(&f.scheme, "default-load-balancer-scheme", string(lb.Internal), "internal or internet-facing, where no Ingress or Service says it")
 	b.StringVar(&f.sslPolicy, "default-ssl-policy", "ELBSecurityPolicy-2016-08", "security policy of HTTPS and TLS ports, where nobody names one")
 	b.StringSliceVar(&f.authorities, "allowed-certificate-authority-arns", nil, "private certificate authorities, by ARN, whose certificates alone are found by host; any certificate when not given")
+	b.BoolVar(&f.waf, "enable-wafv2", true, "give load balancers the web ACLs of WAF that Ingresses ask for")
+	b.BoolVar(&f.classicWAF, "enable-waf", true, "the same with WAF Classic")
+	b.BoolVar(&f.shield, "enable-shield", true, "give load balancers the protection of Shield Advanced that Ingresses ask for")
 	b.BoolVar(&f.tolerant, "tolerate-non-existent-backend-service", true, "answer 503 for a Service that does not exist, instead of leaving all as it is")
 	b.BoolVar(&f.tolerateAction, "tolerate-non-existent-backend-action", true, "answer 503 for an action annotation that does not exist, instead of leaving all as it is")
 }

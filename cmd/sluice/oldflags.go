@@ -17,7 +17,7 @@ type oldFlag struct {
 // oldSwitches are those of the old flags that may be given without a value.
 var oldSwitches = []string{
 	"disable-ingress-class-annotation", "disable-ingress-group-name-annotation",
-	"enable-endpoint-slices", "enable-pod-readiness-gate-inject", "enable-shield", "enable-waf", "enable-wafv2",
+	"enable-endpoint-slices", "enable-pod-readiness-gate-inject",
 }
 
 // oldFlags are those flags. The help does not list them; setting one is logged with the reason.
@@ -29,9 +29,6 @@ var oldFlags = []oldFlag{
 	{"disable-ingress-group-name-annotation", "there is no admission webhook in this version"},
 	{"enable-endpoint-slices", "endpoints are always read from EndpointSlices"},
 	{"enable-pod-readiness-gate-inject", "readiness gates are not injected by this version"},
-	{"enable-shield", "Shield protections are left alone by this version"},
-	{"enable-waf", "web ACLs are left alone by this version"},
-	{"enable-wafv2", "web ACLs are left alone by this version"},
 	{"gateway-class-max-concurrent-reconciles", "Gateways are not served by this version"},
 	{"globalaccelerator-max-concurrent-reconciles", "accelerators are not served by this version"},
 	{"globalaccelerator-max-exponential-backoff-delay", "accelerators are not served by this version"},

@@ -167,7 +167,6 @@ var harmless = map[string]string{
 	"create-acm-cert":            "false",
 	"enable-frontend-nlb":        "false",
 	"multi-cluster-target-group": "false",
-	"shield-advanced-protection": "false",
 }
 
 // unservedParams does the same for fields of class parameters. The Ingress carries the verdict: it is the one that is
@@ -184,8 +183,6 @@ func (r *reader) unservedParams(params *elbv2api.IngressClassParams) {
 	}{
 		{"ipamConfiguration", s.IPAMConfiguration != nil, true},
 		{"minimumLoadBalancerCapacity", s.MinimumLoadBalancerCapacity != nil, false},
-		{"wafv2AclArn", s.WAFv2ACLArn != "", true},
-		{"wafv2AclName", s.WAFv2ACLName != "", true},
 	} {
 		if !f.set {
 			continue

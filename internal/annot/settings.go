@@ -41,9 +41,12 @@ type Ingress struct {
 	// Certificates are those of all HTTPS ports, the first one the default where the Ingress decides it.
 	Certificates []lb.Certificate
 	Policy       Given[string] // of HTTPS ports
-	Redirect     Given[uint16] // the HTTPS port that all HTTP ports of the load balancer redirect to
-	Tags         []lb.Tag      // sorted by key
-	TagsAt       Origin        // where they were written; with several places, the Ingress
+	// WebACL, ClassicWebACL and Shield are add-ons of the load balancer.
+	WebACL, ClassicWebACL Given[lb.WebACL]
+	Shield                Given[bool]
+	Redirect              Given[uint16] // the HTTPS port that all HTTP ports of the load balancer redirect to
+	Tags                  []lb.Tag      // sorted by key
+	TagsAt                Origin        // where they were written; with several places, the Ingress
 }
 
 // Given is a setting that may have been given.
@@ -112,6 +115,7 @@ func IngressSettings(ingress *networkingv1.Ingress, params *elbv2api.IngressClas
 		TagsAt:          Origin{Object: r.layers[0].object, Field: field(tags)},
 	}
 	r.secured(&s, ingress, params)
+	s.WebACL, s.ClassicWebACL, s.Shield = r.webACL(params), r.classicACL(), r.boolean(shieldProtection)
 	if class.LoadBalancerName != "" {
 		s.LoadBalancerName = byClass(params, "loadBalancerName", class.LoadBalancerName, class.LoadBalancerName)
 	} else {

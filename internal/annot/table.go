@@ -134,6 +134,16 @@ var (
 		Doc: "What happens to the requests of backends with this Service name and the port name use-annotation: a fixed response, a redirect, or forwarding to one or several target groups with weights, also ones that others made (by ARN or name)."}
 	conditions = Key{Suffix: "conditions.", Type: JSON, Scope: RuleScope, Support: Served,
 		Doc: "Further conditions of the rules of backends with this Service name: host-header, path-pattern, http-header, http-request-method, query-string, source-ip. Hosts, paths and headers may be regular expressions (regexValues). What has more values than a rule can have becomes several rules."}
+	wafv2ARN = Key{Suffix: "wafv2-acl-arn", Type: String, Default: "as it is", Scope: LoadBalancerScope, Class: "wafv2AclArn", Support: Served,
+		Doc: "Web ACL of WAF in front of the load balancer, by ARN; none takes it away. Without it, or empty, the load balancer keeps what it has. Class parameters win over both annotations, and over those of other Ingresses of the group."}
+	wafv2Name = Key{Suffix: "wafv2-acl-name", Type: String, Default: "as it is", Scope: LoadBalancerScope, Class: "wafv2AclName", Support: Served,
+		Doc: "The same by name; it wins over the ARN."}
+	wafACLID = Key{Suffix: "waf-acl-id", Type: String, Default: "as it is", Scope: LoadBalancerScope, Support: Served,
+		Doc: "Web ACL of WAF Classic by id; none takes it away."}
+	webACLID = Key{Suffix: "web-acl-id", Type: String, Scope: LoadBalancerScope, Support: Served,
+		Doc: "Older name of waf-acl-id, read where that is not there."}
+	shieldProtection = Key{Suffix: "shield-advanced-protection", Type: Boolean, Default: "as it is", Scope: LoadBalancerScope, Support: Served,
+		Doc: "Whether Shield Advanced protects the load balancer. A protection that others made is left alone."}
 	transforms = Key{Suffix: "transforms.", Type: JSON, Scope: RuleScope, Support: Served,
 		Doc: "Changes the requests of backends with this Service name before they are forwarded: url-rewrite and host-header-rewrite, each with one regex and what replaces its first match."}
 	useRegexPathMatch = Key{Suffix: "use-regex-path-match", Type: Boolean, Default: "false", Scope: RuleScope, Support: Served,
@@ -170,11 +180,7 @@ var table = []Key{
 	{Suffix: "customer-owned-ipv4-pool", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "Address pool on an Outpost."},
 	{Suffix: "ipam-ipv4-pool-id", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "IPAM pool of public addresses."},
 	{Suffix: "minimum-load-balancer-capacity", Type: Map, Scope: LoadBalancerScope, Class: "minimumLoadBalancerCapacity", Support: Passed, Doc: "Reserved capacity units."},
-	{Suffix: "wafv2-acl-arn", Type: String, Scope: LoadBalancerScope, Class: "wafv2AclArn", Support: Stops, Doc: "Web ACL by ARN."},
-	{Suffix: "wafv2-acl-name", Type: String, Scope: LoadBalancerScope, Class: "wafv2AclName", Support: Stops, Doc: "Web ACL by name."},
-	{Suffix: "waf-acl-id", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "Web ACL of WAF Classic."},
-	{Suffix: "web-acl-id", Type: String, Scope: LoadBalancerScope, Support: Stops, Doc: "Older name of waf-acl-id."},
-	{Suffix: "shield-advanced-protection", Type: Boolean, Scope: LoadBalancerScope, Support: Stops, Doc: "Shield Advanced protection."},
+	wafv2ARN, wafv2Name, wafACLID, webACLID, shieldProtection,
 	{Suffix: "enable-frontend-nlb", Type: Boolean, Scope: LoadBalancerScope, Support: Stops, Doc: "A Network Load Balancer in front."},
 	{Suffix: "frontend-nlb-", Type: String, Scope: LoadBalancerScope, Support: Passed, Doc: "Settings of the Network Load Balancer in front."},
 	{Suffix: "dry-run-plan", Type: JSON, Scope: LoadBalancerScope, Support: Passed, Doc: "Written by the reference, never read."},

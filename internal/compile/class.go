@@ -192,7 +192,16 @@ func ipv6(cidr string) bool {
 	return err == nil && prefix.Addr().Is6()
 }
 
-// Ours says whether an Ingress is of a class that is served, whatever else there is to say about it.
-func Ours(objects *kube.Objects, options Options, ingress *networkingv1.Ingress) bool {
-	return classOwner(objects, options, ingress).ours
+// Ours says whether the load balancer of an Ingress or a Service is one that is made here, whatever else there is to say
+// about the object.
+func Ours(objects *kube.Objects, options Options, o lb.Object) bool {
+	switch o.Kind {
+	case "Ingress":
+		ingress := objects.Ingress(o.Namespace, o.Name)
+		return ingress != nil && classOwner(objects, options, ingress).ours
+	case "Service":
+		service := objects.Service(o.Namespace, o.Name)
+		return service != nil && asksForBalancer(options, service)
+	}
+	return false
 }

@@ -39,8 +39,10 @@ type Options struct {
 	ManageBackendRules     bool   // where nobody with security groups of their own says whether they have the backend one too
 	OpenAllPorts           bool   // targets let load balancers in at all ports, not just those that they use
 	TLSPolicy              string // of HTTPS and TLS ports where nobody names one; empty for the engine's own
-	Service                ServiceOptions
-	Features               lb.Features
+	// NoWAF, NoWAFClassic and NoShield leave the add-ons of load balancers alone.
+	NoWAF, NoWAFClassic, NoShield bool
+	Service                       ServiceOptions
+	Features                      lb.Features
 }
 
 // Compiled is one stack and what there is to say about its members.

@@ -118,6 +118,7 @@ func (g *group) agree() shared {
 		if first := g.wanted(); len(first) > 0 {
 			s.imposed = first[0].form.settings.ClassAttributes
 		}
+		s.impose(g.inOrder())
 		for _, m := range g.inOrder() {
 			if !m.fresh {
 				continue
@@ -186,6 +187,7 @@ func (g *group) stack(s shared) lb.Stack {
 		IPAddressType:  s.family.Or(lb.IPv4),
 		Subnets:        s.subnets.Value,
 		SecurityGroups: append([]lb.SecurityGroupRef{{Managed: lb.ManagedSecurityGroupID}}, g.options.backend()...),
+		AddOns:         s.addOns(),
 		Attributes:     s.attributes.with(s.imposed),
 		Tags:           s.tags.sorted(),
 		Listeners:      g.listeners(s),

@@ -43,6 +43,7 @@ func (c *compiler) form(id lb.StackID) Form {
 	c.regexPaths, verdicts = annot.RegexPaths(c.ingress)
 	c.verdicts = append(c.verdicts, verdicts...)
 	c.checkFeatures(&settings)
+	c.checkAddOns(&settings)
 	backends := c.backends(id)
 	f := Form{settings: settings, rules: c.rules(backends, settings.Tags), fallback: c.defaultAction(backends)}
 	f.groups, f.bindings = backends.groups()

@@ -21,6 +21,9 @@ type shared struct {
 	backend claim[bool]     // with these, the backend security group too
 	// redirect is the HTTPS port that all HTTP ports redirect to
 	redirect claim[uint16]
+	webACL   claim[lb.WebACL]
+	classic  claim[lb.WebACL]
+	shield   claim[bool]
 	tags     claims
 	ports    []*port // sorted
 	// attributes and, of the first member's class, those that win over them
@@ -74,6 +77,9 @@ func (s *shared) take(m *member) []lb.Verdict {
 	take(&t, &s.secured, settings.SecurityGroups, slices.Equal[[]string])
 	take(&t, &s.backend, settings.ManageBackend, equal[bool])
 	take(&t, &s.redirect, settings.Redirect, equal[uint16])
+	take(&t, &s.webACL, settings.WebACL, lb.WebACL.Same)
+	take(&t, &s.classic, settings.ClassicWebACL, lb.WebACL.Same)
+	take(&t, &s.shield, settings.Shield, equal[bool])
 	t.pairs(&s.tags, settings.Tags, settings.TagsAt, "tag")
 	t.attributes(&s.attributes, settings.Attributes, s.imposed)
 	for _, l := range settings.Listen {

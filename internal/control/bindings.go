@@ -209,9 +209,16 @@ func ofFamily(cidrs []string, family lb.IPAddressType) []string {
 	return slices.DeleteFunc(slices.Clone(cidrs), func(cidr string) bool { return strings.Contains(cidr, ":") != (family == lb.IPv6) })
 }
 
-// wantedBindings lowers a stack's bindings. One whose target group is not known (it could not be made) stays as it is.
-func wantedBindings(stack lb.Stack, groups map[lb.ResourceID]lb.TargetGroupRef, have []*elbv2api.TargetGroupBinding, at site) []plan.Resource {
-	var wanted []plan.Resource
+// wantedBindings lowers a stack's bindings. One whose target group is not known (it could not be made) stays as it is,
+// and so does one whose target group is replaced, as long as that serves.
+func wantedBindings(stack lb.Stack, observed lb.Observed, have []*elbv2api.TargetGroupBinding, at site) []plan.Resource {
+	groups := observed.TargetGroups
+	wanted := keptBindings(stack, groups, have)
+	for _, was := range have {
+		if slices.Contains(observed.Replaced, lb.TargetGroupRef(was.Spec.TargetGroupARN)) {
+			wanted = append(wanted, binding{object: was, from: stack.Members})
+		}
+	}
 	for _, want := range stack.Bindings {
 		arn, known := groups[want.TargetGroup]
 		if !known {
@@ -221,15 +228,18 @@ func wantedBindings(stack lb.Stack, groups map[lb.ResourceID]lb.TargetGroupRef, 
 			continue
 		}
 		object, known := lowerBinding(stack, want, string(arn), at)
-		if was := bindingTo(have, want.Namespace, string(arn)); was != nil {
+		switch was, other := bindingTo(have, want.Namespace, string(arn)), bindingNamed(have, want.Namespace, want.Name); {
+		case was != nil:
 			object.Name = was.Name // whoever made it named it
 			if !known {
 				object.Spec.Networking = was.Spec.Networking // as it is
 			}
+		case other != nil && slices.Contains(observed.Replaced, lb.TargetGroupRef(other.Spec.TargetGroupARN)):
+			object.Name = arn.Name()
 		}
 		wanted = append(wanted, binding{object: object, from: want.From})
 	}
-	return append(wanted, keptBindings(stack, groups, have)...)
+	return wanted
 }
 
 // keptBindings are the bindings of members that are kept, as they are.

@@ -22,17 +22,13 @@ func (c *Controller) use(names *Names) {
 	names.facts, names.loaded = c, c.known
 }
 
-// owns says whether an Ingress is of a class that is ours. Services are told by their load balancers' host names.
+// owns says whether an object's load balancer is one that we make.
 func (c *Controller) owns(ctx context.Context, o lb.Object) (bool, error) {
-	if o.Kind != "Ingress" {
-		return false, nil
-	}
 	objects, err := c.snapshots.take(ctx)
 	if err != nil {
 		return false, err
 	}
-	ingress := objects.Ingress(o.Namespace, o.Name)
-	return ingress != nil && compile.Ours(objects.Objects, c.options.Compile, ingress), nil
+	return compile.Ours(objects.Objects, c.options.Compile, o), nil
 }
 
 // balancersOf asks the engine, from memory.

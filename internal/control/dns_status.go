@@ -43,9 +43,9 @@ func (n *Names) tellAll(ctx context.Context, objects map[lb.Object]bool) {
 	}
 	for o := range objects {
 		if err := n.tell(ctx, o); err != nil && ctx.Err() == nil {
-			if apierrors.IsForbidden(err) {
-				n.log.Warn("cannot tell an object about its names; missing rights", "object", o.String(), "error", err)
-				continue
+			if apierrors.IsForbidden(err) && n.options.Status {
+				n.log.Warn("objects are not told about their names any more: the right to write that is missing", "object", o.String(), "error", err)
+				n.options.Status = false
 			}
 			if !apierrors.IsConflict(err) {
 				n.log.Warn("cannot tell an object about its names; trying again", "object", o.String(), "error", err)

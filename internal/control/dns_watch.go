@@ -8,6 +8,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	externaldnsapi "github.com/sluicehq/sluice/api/externaldns/v1alpha1"
@@ -34,7 +35,11 @@ func (n *Names) watch(ctx context.Context) error {
 				return sameMeta(a, b) && equality.Semantic.DeepEqual(a.Spec, b.Spec)
 			}))
 		})
-		if err != nil {
+		switch {
+		case meta.IsNoMatchError(err):
+			n.log.Error("the cluster has no kind DNSEndpoint, so none is served; install its CustomResourceDefinition and start again", "error", err)
+			n.options.Kinds = slices.DeleteFunc(slices.Clone(n.options.Kinds), func(k string) bool { return k == source.CRD })
+		case err != nil:
 			return err
 		}
 	}

@@ -230,8 +230,12 @@ func TestABadMemberStopsNobodyAfterARestart(t *testing.T) {
 	w.ingress("bad", inEdge+", alb.ingress.kubernetes.io/scheme: public", "web")
 	w.start()
 	w.sync()
-	w.remove("bad")
+	w.remove("bad") // and with it the scheme: the load balancer is replaced
 	w.sync()
+	if diff := cmp.Diff([]string{"api", "api", "api", "api", "web"}, w.bindingsOf("edge")); diff != "" {
+		t.Error(diff)
+	}
+	w.followed()
 	if diff := cmp.Diff([]string{"api", "api"}, w.bindingsOf("edge")); diff != "" {
 		t.Error(diff)
 	}

@@ -32,7 +32,7 @@ func stackWithBinding() lb.Stack {
 }
 
 func TestABindingIsWrittenAsTheReferenceWritesIt(t *testing.T) {
-	wanted := wantedBindings(stackWithBinding(), map[lb.ResourceID]lb.TargetGroupRef{"tg": "arn"}, nil, site{vpc: "vpc-1", securityGroup: "sg-1"})
+	wanted := wantedBindings(stackWithBinding(), lb.Observed{TargetGroups: map[lb.ResourceID]lb.TargetGroupRef{"tg": "arn"}}, nil, site{vpc: "vpc-1", securityGroup: "sg-1"})
 	made, _ := wanted[0].(binding)
 	got, err := yaml.Marshal(map[string]any{"metadata": made.object.ObjectMeta, "spec": made.object.Spec})
 	if err != nil {
@@ -81,7 +81,7 @@ spec:
 func TestStepsOfBindings(t *testing.T) {
 	stack, known := stackWithBinding(), map[lb.ResourceID]lb.TargetGroupRef{"tg": "arn"}
 	there := func(change func(*elbv2api.TargetGroupBinding)) []*elbv2api.TargetGroupBinding {
-		made, _ := wantedBindings(stack, known, nil, site{vpc: "vpc-1"})[0].(binding)
+		made, _ := wantedBindings(stack, lb.Observed{TargetGroups: known}, nil, site{vpc: "vpc-1"})[0].(binding)
 		object := made.object.DeepCopy()
 		change(object)
 		return []*elbv2api.TargetGroupBinding{object}
@@ -107,7 +107,7 @@ func TestStepsOfBindings(t *testing.T) {
 		{"going already", there(func(b *elbv2api.TargetGroupBinding) { b.DeletionTimestamp = new(metav1.Now()) }), nil, lb.Stack{ID: stack.ID}, ""},
 	} {
 		var got []string
-		for _, s := range bindingSteps(test.have, wantedBindings(test.stack, test.groups, test.have, site{vpc: "vpc-1"})) {
+		for _, s := range bindingSteps(test.have, wantedBindings(test.stack, lb.Observed{TargetGroups: test.groups}, test.have, site{vpc: "vpc-1"})) {
 			got = append(got, string(s.Verb)+" "+s.ID.Name)
 		}
 		if diff := cmp.Diff(test.want, strings.Join(got, ", ")); diff != "" {

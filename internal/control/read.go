@@ -55,7 +55,7 @@ func PlanBindings(objects *kube.Objects, stack lb.Stack, observed lb.Observed, v
 	if !at.around.Known {
 		at.around = lb.Surroundings{Known: true, Clients: []string{unknownYet}, Subnets: []string{unknownYet}}
 	}
-	steps := bindingSteps(have, wantedBindings(stack, groups, have, at))
+	steps := bindingSteps(have, wantedBindings(stack, lb.Observed{TargetGroups: groups, Replaced: observed.Replaced}, have, at))
 	for i := range steps {
 		for n := range steps[i].Needs {
 			steps[i].Needs[n] += behind

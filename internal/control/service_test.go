@@ -217,7 +217,7 @@ func TestASchemeThatNobodyNamesStays(t *testing.T) {
 		t.Errorf("calls %v", calls)
 	}
 	w.balanced(onePort, map[string]string{"scheme": "internal"})
-	w.sync()
+	w.followed()
 	observed := w.engine.Observe(shopID).LoadBalancers
 	if len(observed) != 1 || !strings.HasPrefix(observed[0].DNSName, "internal-") && !strings.Contains(observed[0].DNSName, "k8s-default-shop") {
 		t.Errorf("load balancers %v", observed)

@@ -148,7 +148,7 @@ func (c *Controller) deploy(ctx context.Context, objects *picture, compiled comp
 	have := objects.bindings[compiled.ID]
 	observed := c.options.Engine.Observe(compiled.ID)
 	at := siteOf(c.options.VPCID, compiled.Stack, observed)
-	bindings := bindingSteps(have, wantedBindings(compiled.Stack, observed.TargetGroups, have, at))
+	bindings := bindingSteps(have, wantedBindings(compiled.Stack, observed, have, at))
 	if status != plan.Done || held {
 		bindings = withoutDeletes(bindings)
 	}

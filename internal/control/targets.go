@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -374,12 +375,8 @@ func (c *Controller) groupGone(tgb *elbv2api.TargetGroupBinding) bool {
 	if !ok {
 		return false
 	}
-	for _, ref := range c.options.Engine.Observe(id).TargetGroups {
-		if string(ref) == tgb.Spec.TargetGroupARN {
-			return false
-		}
-	}
-	return true
+	observed, group := c.options.Engine.Observe(id), lb.TargetGroupRef(tgb.Spec.TargetGroupARN)
+	return !slices.Contains(observed.Replaced, group) && !slices.Contains(slices.Collect(maps.Values(observed.TargetGroups)), group)
 }
 
 // goesWithNamespace says that a stack's binding goes because its whole namespace does: its target group follows soon,

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -36,6 +37,7 @@ type world struct {
 	kube   client.Client
 	aws    *localawstest.Local
 	engine *aws.Engine
+	ahead  time.Duration // of the engine's clock before the real one
 	*Controller
 }
 
@@ -92,10 +94,21 @@ func (w *world) start() {
 // newEngine is one that has read what there is.
 func newEngine(w *world) *aws.Engine {
 	w.Helper()
-	engine, err := aws.New(aws.Options{Cluster: localawstest.Cluster, VPCID: localawstest.VPC, Config: w.aws.Config})
+	engine, err := aws.New(aws.Options{
+		Cluster: localawstest.Cluster, VPCID: localawstest.VPC, Config: w.aws.Config,
+		Now: func() time.Time { return time.Now().Add(w.ahead) },
+	})
 	w.check(err)
 	w.check(engine.Load(w.ctx))
 	return engine
+}
+
+// followed lets so much time pass that names in DNS have followed a load balancer that was replaced, and works everything.
+func (w *world) followed() {
+	w.Helper()
+	w.sync()
+	w.ahead += 3 * time.Minute
+	w.sync()
 }
 
 func (w *world) check(err error) {

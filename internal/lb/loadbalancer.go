@@ -48,9 +48,10 @@ type LoadBalancer struct {
 	Subnets        SubnetSelection
 	SecurityGroups []SecurityGroupRef
 	Network        NetworkSettings // of network load balancers only
-	Attributes     []Attribute     // sorted by key; others stay as they are
-	Tags           []Tag           // sorted by key
-	Listeners      []Listener      // sorted by port
+	AddOns         AddOns
+	Attributes     []Attribute // sorted by key; others stay as they are
+	Tags           []Tag       // sorted by key
+	Listeners      []Listener  // sorted by port
 	From           []Object
 }
 

@@ -49,6 +49,12 @@ func TargetGroupName(id TargetGroupIdentity) string {
 			strconv.Itoa(int(id.TargetPort)), string(id.TargetType), string(id.Protocol), string(id.ProtocolVersion))
 }
 
+// OtherTargetGroupName is the name of a target group while another one of the same resource has the name that it would
+// have: it differs in the hash. Whoever finds target groups by their tags takes either.
+func OtherTargetGroupName(name string) string {
+	return name[:strings.LastIndex(name, "-")+1] + hash(name, "other")
+}
+
 // UnknownTargetGroupName stands in for the name of a target group whose Service is only planned: the name depends on
 // the Service's UID. It is no name that AWS would take, and different for each member of a group.
 func UnknownTargetGroupName(id TargetGroupIdentity) string {

@@ -114,6 +114,7 @@ type Observed struct {
 	LoadBalancers []ObservedLoadBalancer
 	Leaving       []ObservedLoadBalancer // others have taken their place; they are about to be deleted
 	TargetGroups  map[ResourceID]TargetGroupRef
+	Replaced      []TargetGroupRef // others have their place in TargetGroups; they serve until they are deleted
 	// BackendSecurityGroup is the cloud's id of the security group that the cluster's load balancers share as their
 	// source towards nodes and pods, or empty while there is none.
 	BackendSecurityGroup string
@@ -156,3 +157,10 @@ type ObservedLoadBalancer struct {
 
 // TargetGroupRef is the cloud's own name of a target group: on AWS its ARN.
 type TargetGroupRef string
+
+// Name is the cloud's name of the target group; empty for a reference that does not tell.
+func (r TargetGroupRef) Name() string {
+	_, path, _ := strings.Cut(string(r), ":targetgroup/")
+	name, _, _ := strings.Cut(path, "/")
+	return name
+}

@@ -68,6 +68,9 @@ func (t *text) loadBalancer(b LoadBalancer) {
 	for _, line := range b.Network.lines() {
 		t.line(2, "%s", line)
 	}
+	for _, line := range b.AddOns.lines() {
+		t.line(2, "%s", line)
+	}
 	t.attributes(2, b.Attributes)
 	t.tags(2, b.Tags)
 	t.from(2, "from", b.From)

@@ -39,6 +39,8 @@ const (
 	SecurityGroupNotFound Reason = "SecurityGroupNotFound"
 	InvalidSubnets        Reason = "InvalidSubnets"
 	CertificateNotFound   Reason = "CertificateNotFound"
+	WebACLNotFound        Reason = "WebACLNotFound"
+	NoSubscription        Reason = "NoSubscription"
 	QuotaExceeded         Reason = "QuotaExceeded"
 	GroupConflict         Reason = "GroupConflict"
 	UnsupportedByEngine   Reason = "UnsupportedByEngine"

@@ -14,8 +14,9 @@ func badAction(format string, args ...any) error {
 	return wire.Errorf("InvalidLoadBalancerAction", format, args...)
 }
 
-// normalActions checks the actions of a rule of a listener with a protocol, and returns them as Describe shows them.
-func (x *tx) normalActions(b loadBalancer, protocol types.ProtocolEnum, actions []types.Action) ([]types.Action, error) {
+// normalActions checks the actions of a rule of a listener with a protocol, and returns them as Describe shows them but
+// for secrets. Those that the rule had before lend theirs.
+func (x *tx) normalActions(b loadBalancer, protocol types.ProtocolEnum, actions, before []types.Action) ([]types.Action, error) {
 	if len(actions) == 0 {
 		return nil, invalid("Actions must be specified")
 	}
@@ -24,23 +25,64 @@ func (x *tx) normalActions(b loadBalancer, protocol types.ProtocolEnum, actions 
 			return nil, err
 		}
 	}
-	if len(actions) > 1 {
-		for _, a := range actions {
-			if err := checkHTTPAction(a.Type); err != nil {
-				return nil, err
-			}
-		}
-		return nil, badAction("An action list can have only one action of the types forward, redirect and fixed-response")
-	}
-	a := actions[0]
-	if a.Order == nil {
-		a.Order = ptr(int32(1))
-	}
-	if err := checkHTTPAction(a.Type); err != nil {
+	out, err := inOrder(actions)
+	if err != nil {
 		return nil, err
 	}
+	for i := range out {
+		if err := checkPlace(out, i, protocol); err != nil {
+			return nil, err
+		}
+		if out[i], err = x.normalAction(b, protocol, out[i], before); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// inOrder sorts actions by their order, which is that of the list where none is given.
+func inOrder(actions []types.Action) ([]types.Action, error) {
+	out := slices.Clone(actions)
+	for i := range out {
+		if out[i].Order == nil {
+			out[i].Order = ptr(int32(i + 1)) //nolint:gosec // a short list
+		}
+	}
+	slices.SortStableFunc(out, func(a, b types.Action) int { return int(*a.Order) - int(*b.Order) })
+	for i := 1; i < len(out); i++ {
+		if *out[i].Order == *out[i-1].Order {
+			return nil, badAction("Two actions have the order '%d'", *out[i].Order)
+		}
+	}
+	return out, nil
+}
+
+// checkPlace: exactly one action says what becomes of a request, and it is the last. One before it may say whose requests
+// are served, on listeners that are encrypted.
+func checkPlace(actions []types.Action, at int, protocol types.ProtocolEnum) error {
+	a := actions[at]
+	last := at == len(actions)-1
+	switch a.Type {
+	case types.ActionTypeEnumForward, types.ActionTypeEnumRedirect, types.ActionTypeEnumFixedResponse:
+		if !last {
+			return badAction("An action list can have only one action of the types forward, redirect and fixed-response, and it must be the last")
+		}
+		return nil
+	}
+	switch {
+	case protocol != types.ProtocolEnumHttps:
+		return badAction("Actions of type '%s' are supported only on HTTPS listeners", a.Type)
+	case last:
+		return badAction("The last action must be of type forward, redirect or fixed-response, not '%s'", a.Type)
+	case at > 0:
+		return badAction("An action list can have only one action of the types authenticate-oidc, authenticate-cognito and jwt-validation")
+	}
+	return nil
+}
+
+func (x *tx) normalAction(b loadBalancer, protocol types.ProtocolEnum, a types.Action, before []types.Action) (types.Action, error) {
 	if extra := extraConfig(a); extra != "" {
-		return nil, badAction("%s cannot be specified for an action of type '%s'", extra, a.Type)
+		return a, badAction("%s cannot be specified for an action of type '%s'", extra, a.Type)
 	}
 	var err error
 	switch a.Type {
@@ -48,22 +90,16 @@ func (x *tx) normalActions(b loadBalancer, protocol types.ProtocolEnum, actions 
 		a, err = x.normalForward(b, protocol, a)
 	case types.ActionTypeEnumRedirect:
 		a.RedirectConfig, err = normalRedirect(a.RedirectConfig, protocol)
-	default:
+	case types.ActionTypeEnumFixedResponse:
 		a.FixedResponseConfig, err = normalFixedResponse(a.FixedResponseConfig)
+	case types.ActionTypeEnumAuthenticateOidc:
+		a.AuthenticateOidcConfig, err = x.normalOIDC(a.AuthenticateOidcConfig, before)
+	case types.ActionTypeEnumJwtValidation:
+		a.JwtValidationConfig, err = x.normalJWT(a.JwtValidationConfig)
+	default:
+		err = notServed("Action type '" + string(a.Type) + "'")
 	}
-	if err != nil {
-		return nil, err
-	}
-	return []types.Action{a}, nil
-}
-
-// checkHTTPAction: signing in needs a listener that is encrypted.
-func checkHTTPAction(t types.ActionTypeEnum) error {
-	switch t {
-	case types.ActionTypeEnumForward, types.ActionTypeEnumRedirect, types.ActionTypeEnumFixedResponse:
-		return nil
-	}
-	return badAction("Actions of type '%s' are supported only on HTTPS listeners", t)
+	return a, err
 }
 
 // extraConfig names a configuration that belongs to another type of action.
@@ -77,11 +113,11 @@ func extraConfig(a types.Action) string {
 		return "RedirectConfig"
 	case a.Type != types.ActionTypeEnumFixedResponse && a.FixedResponseConfig != nil:
 		return "FixedResponseConfig"
-	case a.AuthenticateOidcConfig != nil:
+	case a.Type != types.ActionTypeEnumAuthenticateOidc && a.AuthenticateOidcConfig != nil:
 		return "AuthenticateOidcConfig"
-	case a.AuthenticateCognitoConfig != nil:
+	case a.Type != types.ActionTypeEnumAuthenticateCognito && a.AuthenticateCognitoConfig != nil:
 		return "AuthenticateCognitoConfig"
-	case a.JwtValidationConfig != nil:
+	case a.Type != types.ActionTypeEnumJwtValidation && a.JwtValidationConfig != nil:
 		return "JwtValidationConfig"
 	}
 	return ""

@@ -21,7 +21,11 @@ func (s *Server) admin(mux *http.ServeMux) {
 		w.Header().Set("Content-Type", "application/x-pem-file")
 		_, _ = w.Write([]byte(s.AuthorityPEM())) // the client is gone; there is nobody to tell
 	})
+	mux.Handle("GET /_local/metrics", s.metrics())
+	mux.HandleFunc("POST /_local/logs/flush", s.flushLogs)
 	mux.HandleFunc("GET /_local/truststore", s.serveTrustStore)
+	mux.HandleFunc("GET /_local/public-keys/{id}", s.serveIdentityKey)
+	mux.HandleFunc("GET public-keys.auth.elb."+s.options.Region+".amazonaws.com/{id}", s.serveIdentityKey)
 	mux.HandleFunc("GET /_local/profile", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Profile()) })
 	mux.HandleFunc("PUT /_local/profile", func(w http.ResponseWriter, r *http.Request) {
 		var p Profile
@@ -30,6 +34,7 @@ func (s *Server) admin(mux *http.ServeMux) {
 		}
 	})
 	s.adminFaults(mux)
+	s.serveConsole(mux)
 	mux.HandleFunc("/_local/", http.NotFound)
 }
 
@@ -61,6 +66,18 @@ func (s *Server) adminFaults(mux *http.ServeMux) {
 	}
 	mux.HandleFunc("DELETE /_local/faults/{name}", remove)
 	mux.HandleFunc("DELETE /_local/faults", remove)
+}
+
+// serveIdentityKey answers what AWS does at public-keys.auth.elb.REGION.amazonaws.com.
+func (s *Server) serveIdentityKey(w http.ResponseWriter, r *http.Request) {
+	if plane, ok := s.plane.(interface{ IdentityKey() (id, key string) }); ok {
+		if id, key := plane.IdentityKey(); id == r.PathValue("id") {
+			w.Header().Set("Content-Type", "application/x-pem-file")
+			_, _ = w.Write([]byte(key)) // the client is gone; there is nobody to tell
+			return
+		}
+	}
+	http.NotFound(w, r)
 }
 
 // AuthorityPEM is the certificate of the authority that signs what ACM issues here.

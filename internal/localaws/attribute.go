@@ -37,10 +37,10 @@ func between(least, most int) func(string) bool {
 var balancerAttributes = map[string]attribute{
 	"deletion_protection.enabled":                              {"false", boolean, false},
 	"load_balancing.cross_zone.enabled":                        {"true", boolean, true},
-	"access_logs.s3.enabled":                                   {"false", boolean, true},
+	"access_logs.s3.enabled":                                   {"false", boolean, false},
 	"access_logs.s3.bucket":                                    {"", anyText, false},
 	"access_logs.s3.prefix":                                    {"", anyText, false},
-	"connection_logs.s3.enabled":                               {"false", boolean, true},
+	"connection_logs.s3.enabled":                               {"false", boolean, false},
 	"connection_logs.s3.bucket":                                {"", anyText, false},
 	"connection_logs.s3.prefix":                                {"", anyText, false},
 	"health_check_logs.s3.enabled":                             {"false", boolean, true},
@@ -233,6 +233,9 @@ func (x *tx) modifyLoadBalancerAttributes(in *elb.ModifyLoadBalancerAttributesIn
 		return nil, err
 	}
 	if err := agreeBalancer(before, b.Attributes); err != nil {
+		return nil, err
+	}
+	if err := x.checkLogs(before, b.Attributes); err != nil {
 		return nil, err
 	}
 	x.state.loadBalancers.put(x, b.arn(), b)

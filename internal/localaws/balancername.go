@@ -56,10 +56,11 @@ func (s *Server) balancerAddresses(name string) (addresses []netip.Addr, found b
 }
 
 // healthyZones are those in which every target group has as many healthy targets as it wants for DNS.
+// A zone that is dark is not one.
 func (s *Server) healthyZones(b loadBalancer) map[string]bool {
 	zones := map[string]bool{}
 	for _, z := range b.Wire.AvailabilityZones {
-		zones[*z.ZoneName] = true
+		zones[*z.ZoneName] = !s.isDark(*z.ZoneName)
 	}
 	seen := map[string]bool{}
 	for _, l := range s.state.listeners.find(func(l listener) bool { return l.balancer() == b.arn() }) {

@@ -53,6 +53,21 @@ func (b buckets) read(bucket, key string) ([]byte, error) {
 	return data, err
 }
 
+// write makes an object, with the folders that its key names.
+func (b buckets) write(bucket, key string, data []byte) error {
+	root, err := b.open(bucket)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	if at := strings.LastIndexByte(key, '/'); at > 0 {
+		if err := root.MkdirAll(key[:at], 0o755); err != nil {
+			return err
+		}
+	}
+	return root.WriteFile(key, data, 0o644)
+}
+
 // why words trouble with a bucket for whoever named it.
 func why(err error) string {
 	var path *fs.PathError

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/sluicehq/sluice/internal/proxy"
 )
@@ -11,13 +12,7 @@ import (
 // darken finds the targets that are in a zone that is dark: connections to them get no answer, so that health checks
 // time out and requests fail as they do when a zone is lost. Connections that are open stay so until they end.
 func (s *Server) darken() {
-	zones := map[string]bool{}
-	for _, f := range s.Faults() {
-		if f.Effect == EffectDark {
-			zones[f.Zone] = true
-		}
-	}
-	if len(zones) == 0 {
+	if !slices.ContainsFunc(s.Faults(), func(f NamedFault) bool { return f.Effect == EffectDark }) {
 		s.dark.Store(nil)
 		return
 	}
@@ -28,12 +23,17 @@ func (s *Server) darken() {
 			if i, ok := s.state.instances.get(t.ID); ok {
 				address, zone = i.PrivateIP, i.Zone
 			}
-			if a, err := netip.ParseAddr(address); err == nil && zones[zone] {
+			if a, err := netip.ParseAddr(address); err == nil && s.isDark(zone) {
 				dark[a] = true
 			}
 		}
 	}
 	s.dark.Store(&dark)
+}
+
+// isDark tells whether a fault has darkened a zone.
+func (s *Server) isDark(zone string) bool {
+	return slices.ContainsFunc(s.Faults(), func(f NamedFault) bool { return f.Effect == EffectDark && f.Zone == zone })
 }
 
 // dialTarget connects to a target.

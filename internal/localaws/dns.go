@@ -96,6 +96,8 @@ func (d *dnsServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 		m.SetRcode(q, dns.RcodeFormatError)
 	case q.Question[0].Qclass == dns.ClassINET && dns.IsSubDomain(zone, strings.ToLower(q.Question[0].Name)):
 		d.answer(m, zone, q.Question[0])
+	case q.Question[0].Qclass == dns.ClassINET && dns.IsSubDomain(acceleratorDomain[1:]+".", strings.ToLower(q.Question[0].Name)):
+		d.answerAccelerator(m, q.Question[0])
 	case q.Question[0].Qclass != dns.ClassINET || !d.answerZone(m, q.Question[0]):
 		m.SetRcode(q, dns.RcodeRefused)
 		m.Authoritative = false
@@ -135,6 +137,22 @@ func (d *dnsServer) answer(m *dns.Msg, zone string, question dns.Question) {
 			m.Rcode = dns.RcodeNameError
 		}
 		m.Ns = []dns.RR{soa}
+	}
+}
+
+// answerAccelerator answers for the names of accelerators.
+func (d *dnsServer) answerAccelerator(m *dns.Msg, question dns.Question) {
+	d.server.mu.RLock()
+	defer d.server.mu.RUnlock()
+	addresses, found := resolver{d.server.begin()}.acceleratorNamed(question.Name)
+	if !found {
+		m.Rcode = dns.RcodeNameError
+	}
+	for _, a := range addresses {
+		if question.Qtype == dns.TypeA && a.Is4() {
+			header := dns.RR_Header{Name: question.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: dnsTTL}
+			m.Answer = append(m.Answer, &dns.A{Hdr: header, A: a.AsSlice()})
+		}
 	}
 }
 

@@ -49,6 +49,24 @@ func registerEC2(b *binder) {
 	on(b, (*tx).createTags)
 	on(b, (*tx).deleteTags)
 	on(b, (*tx).describeEC2Tags)
+	on(b, (*tx).describeAccountAttributes)
+	on(b, (*tx).describeRegions)
+	on(b, (*tx).describeNetworkAcls)
+	on(b, (*tx).describeIpamPools)
+	on(b, (*tx).describeCoipPools)
+	on(b, (*tx).getCoipPoolUsage)
+	on(b, (*tx).getSecurityGroupsForVpc)
+	on(b, (*tx).describeVpcAttribute)
+	on(b, (*tx).modifyVpcAttribute)
+	on(b, (*tx).createVpcPeeringConnection)
+	on(b, (*tx).acceptVpcPeeringConnection)
+	on(b, (*tx).deleteVpcPeeringConnection)
+	on(b, (*tx).describeVpcPeeringConnections)
+	on(b, (*tx).createManagedPrefixList)
+	on(b, (*tx).deleteManagedPrefixList)
+	on(b, (*tx).describeManagedPrefixLists)
+	on(b, (*tx).getManagedPrefixListEntries)
+	on(b, (*tx).describePrefixLists)
 }
 
 // filters are what a resource can be looked up by: for each filter name, the resource's values.
@@ -76,7 +94,11 @@ var (
 	interfaceID = idKind{"eni", "InvalidNetworkInterfaceID", "networkInterface ID"}
 	tableID     = idKind{"rtb", "InvalidRouteTableID", "routeTable ID"}
 	gatewayID   = idKind{"igw", "InvalidInternetGatewayID", "internetGateway ID"}
-	elasticIPID = idKind{"eipalloc", "InvalidAllocationID", "allocation ID"}
+
+	peeringID    = idKind{"pcx", "InvalidVpcPeeringConnectionID", "vpcPeeringConnection ID"}
+	prefixListID = idKind{"pl", "InvalidPrefixListID", "prefix list ID"}
+	networkACLID = idKind{"acl", "InvalidNetworkAclID", "networkAcl ID"}
+	elasticIPID  = idKind{"eipalloc", "InvalidAllocationID", "allocation ID"}
 )
 
 func (k idKind) notFound(ids ...string) error {
@@ -116,7 +138,12 @@ func lookup[T any](t *table[T], kind idKind, id *string) (T, error) {
 
 // describe lists the rows of a table that a query asks for, one page of them.
 func describe[T any](x *tx, t *table[T], q query[T]) ([]item[T], *string, error) {
-	if err := checkIDs(t, q.kind, q.ids); err != nil {
+	return describeItems(x, t.items(nil), q)
+}
+
+// describeItems is describe for what is in no table.
+func describeItems[T any](x *tx, all []item[T], q query[T]) ([]item[T], *string, error) {
+	if err := checkIDs(all, q.kind, q.ids); err != nil {
 		return nil, nil, err
 	}
 	if len(q.ids) > 0 && q.max != nil {
@@ -126,19 +153,19 @@ func describe[T any](x *tx, t *table[T], q query[T]) ([]item[T], *string, error)
 	if err := checkFilters(q.filters, q.fields); err != nil {
 		return nil, nil, err
 	}
-	found := t.items(func(id string, row T) bool {
-		return (len(q.ids) == 0 || slices.Contains(q.ids, id)) && matches(q.filters, q.fields, x.tagsOf(id), row)
+	found := slices.DeleteFunc(all, func(i item[T]) bool {
+		return len(q.ids) > 0 && !slices.Contains(q.ids, i.id) || !matches(q.filters, q.fields, x.tagsOf(i.id), i.value)
 	})
 	return pageEC2(found, q.max, q.token)
 }
 
-func checkIDs[T any](t *table[T], kind idKind, ids []string) error {
+func checkIDs[T any](all []item[T], kind idKind, ids []string) error {
 	var missing []string
 	for _, id := range ids {
 		if err := kind.check(id); err != nil {
 			return err
 		}
-		if !t.has(id) {
+		if !slices.ContainsFunc(all, func(i item[T]) bool { return i.id == id }) {
 			missing = append(missing, id)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // idKinds are the resources that CreateTags takes.
-var idKinds = []idKind{vpcID, subnetID, groupID, groupRuleID, instanceID, interfaceID, tableID, gatewayID}
+var idKinds = []idKind{vpcID, subnetID, groupID, groupRuleID, instanceID, interfaceID, tableID, gatewayID, peeringID, prefixListID}
 
 // checkTagged refuses identifiers of resources that are not there.
 func (x *tx) checkTagged(ids []string) error {

@@ -447,7 +447,7 @@ func TestAttributes(t *testing.T) {
 	wants(t, modify("x", "1"), "ValidationError", "attribute key 'x' is not recognized")
 	wants(t, modify("dns_record.client_routing_policy", "1"), "InvalidConfigurationRequest", "attribute key 'dns_record.client_routing_policy' is not supported")
 	wants(t, modify("idle_timeout.timeout_seconds", "4001"), "ValidationError", "4001")
-	wants(t, modify("access_logs.s3.enabled", "true"), "InvalidConfigurationRequest", "access_logs.s3.enabled")
+	wants(t, modify("health_check_logs.s3.enabled", "true"), "InvalidConfigurationRequest", "health_check_logs.s3.enabled")
 	for key, value := range map[string]string{"access_logs.s3.enabled": "false", "idle_timeout.timeout_seconds": "4000"} {
 		if err := modify(key, value); err != nil {
 			t.Error(err)

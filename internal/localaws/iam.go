@@ -21,6 +21,35 @@ func registerIAM(b *binder) {
 	on(b, (*tx).tagServerCertificate)
 	on(b, (*tx).untagServerCertificate)
 	on(b, (*tx).listServerCertificateTags)
+	on(b, (*tx).createServiceLinkedRole)
+}
+
+// createServiceLinkedRole: the role of a service is made once. ELB's is there already, as in an account that has ever had
+// a load balancer.
+func (x *tx) createServiceLinkedRole(in *iam.CreateServiceLinkedRoleInput) (*iam.CreateServiceLinkedRoleOutput, error) {
+	name, ok := serviceRoles[*in.AWSServiceName]
+	if !ok {
+		return nil, wire.Errorf("InvalidInput", "Service linked roles are not supported for %s", *in.AWSServiceName)
+	}
+	key := "iam.servicerole." + *in.AWSServiceName
+	if *in.AWSServiceName == "elasticloadbalancing.amazonaws.com" || x.state.meta.has(key) {
+		return nil, wire.Errorf("InvalidInput", "Service role name %s has been taken in this account, please try a different suffix.", name)
+	}
+	path := "/aws-service-role/" + *in.AWSServiceName + "/"
+	role := types.Role{
+		Arn: ptr("arn:aws:iam::" + x.options.AccountID + ":role" + path + name), Path: &path, RoleName: &name,
+		RoleId: ptr("AROA" + strings.ToUpper(x.hex(17))), CreateDate: ptr(x.now.Truncate(time.Second)), Description: in.Description,
+	}
+	x.state.meta.put(x, key, *role.RoleId)
+	return &iam.CreateServiceLinkedRoleOutput{Role: &role}, nil
+}
+
+// serviceRoles are the service-linked roles of the services here.
+var serviceRoles = map[string]string{
+	"elasticloadbalancing.amazonaws.com": "AWSServiceRoleForElasticLoadBalancing",
+	"globalaccelerator.amazonaws.com":    "AWSServiceRoleForGlobalAccelerator",
+	"shield.amazonaws.com":               "AWSServiceRoleForAWSShield",
+	"wafv2.amazonaws.com":                "AWSServiceRoleForWAFV2Logging",
 }
 
 // serverCertificate is a certificate that IAM keeps; ELB takes its ARN wherever it takes one of ACM's. Its row and its

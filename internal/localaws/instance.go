@@ -269,7 +269,7 @@ func (x *tx) groupsIn(vpc string, ids []string) ([]string, error) {
 }
 
 func (x *tx) terminateInstances(in *ec2.TerminateInstancesInput) (*ec2.TerminateInstancesOutput, error) {
-	if err := checkIDs(x.state.instances, instanceID, in.InstanceIds); err != nil {
+	if err := checkIDs(x.state.instances.items(nil), instanceID, in.InstanceIds); err != nil {
 		return nil, err
 	}
 	for _, old := range x.state.instances.items(func(_ string, i instance) bool {

@@ -19,6 +19,12 @@ type listener struct {
 	Certificates []string // ARNs of the others, for clients that ask for their names
 }
 
+// shown is the listener as Describe shows it.
+func (l listener) shown() types.Listener {
+	l.Wire.DefaultActions = withoutSecrets(l.Wire.DefaultActions)
+	return l.Wire
+}
+
 func (l listener) balancer() string { return *l.Wire.LoadBalancerArn }
 
 func (x *tx) createListener(in *elb.CreateListenerInput) (*elb.CreateListenerOutput, error) {
@@ -36,7 +42,7 @@ func (x *tx) createListener(in *elb.CreateListenerInput) (*elb.CreateListenerOut
 	if err := x.setSecurity(&l.Wire, security{in.Certificates, in.SslPolicy, in.AlpnPolicy, in.MutualAuthentication}); err != nil {
 		return nil, err
 	}
-	if l.Wire.DefaultActions, err = x.normalActions(b, in.Protocol, in.DefaultActions); err != nil {
+	if l.Wire.DefaultActions, err = x.normalActions(b, in.Protocol, in.DefaultActions, nil); err != nil {
 		return nil, err
 	}
 	if err := x.checkNetworkListener(b, l.Wire); err != nil {
@@ -54,7 +60,7 @@ func (x *tx) createListener(in *elb.CreateListenerInput) (*elb.CreateListenerOut
 		}
 		l.Wire.ListenerArn = &arn
 		if reflect.DeepEqual(same.Wire, l.Wire) && maps.Equal(x.tagsOf(arn), tags) {
-			return &elb.CreateListenerOutput{Listeners: []types.Listener{same.Wire}}, nil
+			return &elb.CreateListenerOutput{Listeners: []types.Listener{same.shown()}}, nil
 		}
 		return nil, wire.Errorf("DuplicateListener", "A listener already exists on this port for this load balancer '%s'", b.arn())
 	}
@@ -73,7 +79,7 @@ func (x *tx) createListener(in *elb.CreateListenerInput) (*elb.CreateListenerOut
 	if err := x.checkBalancerGroups(b.arn()); err != nil {
 		return nil, err
 	}
-	return &elb.CreateListenerOutput{Listeners: []types.Listener{l.Wire}}, nil
+	return &elb.CreateListenerOutput{Listeners: []types.Listener{l.shown()}}, nil
 }
 
 func (x *tx) modifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListenerOutput, error) {
@@ -107,7 +113,7 @@ func (x *tx) modifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListenerOut
 		actions = l.Wire.DefaultActions
 	}
 	if len(in.DefaultActions) > 0 || in.Protocol != "" {
-		if l.Wire.DefaultActions, err = x.normalActions(b, l.Wire.Protocol, actions); err != nil {
+		if l.Wire.DefaultActions, err = x.normalActions(b, l.Wire.Protocol, actions, l.Wire.DefaultActions); err != nil {
 			return nil, err
 		}
 		r, _ := x.state.rules.get(l.DefaultRule)
@@ -118,13 +124,13 @@ func (x *tx) modifyListener(in *elb.ModifyListenerInput) (*elb.ModifyListenerOut
 	if err := x.checkBalancerGroups(l.balancer()); err != nil {
 		return nil, err
 	}
-	return &elb.ModifyListenerOutput{Listeners: []types.Listener{l.Wire}}, nil
+	return &elb.ModifyListenerOutput{Listeners: []types.Listener{l.shown()}}, nil
 }
 
 // checkRulesOf refuses a protocol that the actions of a listener's rules do not go with.
 func (x *tx) checkRulesOf(b loadBalancer, arn string, protocol types.ProtocolEnum) error {
 	for _, r := range x.state.rules.find(func(r rule) bool { return r.Listener == arn && !r.isDefault() }) {
-		if _, err := x.normalActions(b, protocol, r.Wire.Actions); err != nil {
+		if _, err := x.normalActions(b, protocol, r.Wire.Actions, nil); err != nil {
 			return err
 		}
 	}
@@ -174,7 +180,7 @@ func (x *tx) describeListeners(in *elb.DescribeListenersInput) (*elb.DescribeLis
 	}
 	out := &elb.DescribeListenersOutput{Listeners: []types.Listener{}, NextMarker: next}
 	for _, l := range found {
-		out.Listeners = append(out.Listeners, l.value.Wire)
+		out.Listeners = append(out.Listeners, l.value.shown())
 	}
 	return out, nil
 }

@@ -440,6 +440,9 @@ func (x *tx) setSubnets(in *elb.SetSubnetsInput) (*elb.SetSubnetsOutput, error) 
 	if b, err = x.withIPAddressType(b, places, in.IpAddressType, in.EnablePrefixForIpv6SourceNat); err != nil {
 		return nil, err
 	}
+	if err := x.checkListenersOf(b); err != nil {
+		return nil, err
+	}
 	added := slices.DeleteFunc(subnetsOf(places), func(s subnet) bool { return slices.Contains(b.subnets(), *s.Wire.SubnetId) })
 	if err := x.checkRoom(added); err != nil {
 		return nil, err
@@ -464,6 +467,9 @@ func (x *tx) setIPAddressType(in *elb.SetIpAddressTypeInput) (*elb.SetIpAddressT
 	}
 	places := x.placesOf(b)
 	if b, err = x.withIPAddressType(b, places, in.IpAddressType, ""); err != nil {
+		return nil, err
+	}
+	if err := x.checkListenersOf(b); err != nil {
 		return nil, err
 	}
 	if b, err = x.placed(b, places); err != nil {

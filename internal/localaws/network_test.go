@@ -3,6 +3,7 @@ package localaws_test
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -651,5 +652,128 @@ func TestNetworkNames(t *testing.T) {
 	}
 	if p := c.Plane.Config().NetworkLoadBalancers; len(p) != 1 || len(p[0].Nodes) != 3 || len(p[0].Listeners) != 1 {
 		t.Errorf("after a restart: %+v", p)
+	}
+}
+
+// dualstackVPC is a VPC with two subnets that have IPv6 blocks.
+func (c *clients) dualstackVPC(t testing.TB) (subnets, blocks []string) {
+	t.Helper()
+	ctx := t.Context()
+	v := must[*ec2.CreateVpcOutput](t)(c.ec2.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16"), AmazonProvidedIpv6CidrBlock: aws.Bool(true)})).Vpc
+	gateway := must[*ec2.CreateInternetGatewayOutput](t)(c.ec2.CreateInternetGateway(ctx, &ec2.CreateInternetGatewayInput{})).InternetGateway
+	must[*ec2.AttachInternetGatewayOutput](t)(c.ec2.AttachInternetGateway(ctx, &ec2.AttachInternetGatewayInput{VpcId: v.VpcId, InternetGatewayId: gateway.InternetGatewayId}))
+	whole := netip.MustParsePrefix(*v.Ipv6CidrBlockAssociationSet[0].Ipv6CidrBlock)
+	for i := range 2 {
+		a := whole.Addr().As16()
+		a[7] = byte(i)
+		block := netip.PrefixFrom(netip.AddrFrom16(a), 64).String()
+		out := must[*ec2.CreateSubnetOutput](t)(c.ec2.CreateSubnet(ctx, &ec2.CreateSubnetInput{
+			VpcId: v.VpcId, CidrBlock: aws.String(fmt.Sprintf("10.0.%d.0/24", i)), Ipv6CidrBlock: &block, AvailabilityZone: &localawstest.Zones[i],
+		}))
+		subnets, blocks = append(subnets, *out.Subnet.SubnetId), append(blocks, block)
+	}
+	_, err := c.ec2.CreateSubnet(ctx, &ec2.CreateSubnetInput{VpcId: v.VpcId, CidrBlock: aws.String("10.0.9.0/24"), Ipv6CidrBlock: &blocks[0]})
+	if code(t, err) != "InvalidSubnet.Conflict" {
+		t.Errorf("the same IPv6 block twice: %v", err)
+	}
+	_, err = c.ec2.CreateSubnet(ctx, &ec2.CreateSubnetInput{VpcId: v.VpcId, CidrBlock: aws.String("10.0.9.0/24"), Ipv6CidrBlock: aws.String("2001:db8::/64")})
+	if code(t, err) != "InvalidSubnet.Range" {
+		t.Errorf("another's IPv6 block: %v", err)
+	}
+	return subnets, blocks
+}
+
+// TestDualstack: addresses, prefixes that UDP needs, and the way back to ipv4.
+func TestDualstack(t *testing.T) {
+	c := start(t)
+	ctx := t.Context()
+	subnets, blocks := c.dualstackVPC(t)
+	first := netip.MustParsePrefix(blocks[0]).Addr()
+	address, prefix := first.Next().String(), netip.PrefixFrom(first, 80).String()
+	dual := func(in *elb.CreateLoadBalancerInput) {
+		in.Subnets, in.IpAddressType = nil, "dualstack"
+		in.SubnetMappings = []types.SubnetMapping{{SubnetId: &subnets[0], IPv6Address: &address}, {SubnetId: &subnets[1]}}
+	}
+	for why, row := range map[string]struct {
+		change       func(*elb.CreateLoadBalancerInput)
+		code, phrase string
+	}{
+		"outside":      {func(in *elb.CreateLoadBalancerInput) { in.SubnetMappings[0].IPv6Address = aws.String("2001:db8::1") }, "InvalidConfigurationRequest", "range"},
+		"prefix alone": {func(in *elb.CreateLoadBalancerInput) { in.SubnetMappings[0].SourceNatIpv6Prefix = &prefix }, "InvalidConfigurationRequest", "EnablePrefixForIpv6SourceNat"},
+		"long prefix": {func(in *elb.CreateLoadBalancerInput) {
+			in.EnablePrefixForIpv6SourceNat = "on"
+			in.SubnetMappings[0].SourceNatIpv6Prefix = &blocks[0]
+		}, "InvalidConfigurationRequest", "/80"},
+		"no public ipv4": {func(in *elb.CreateLoadBalancerInput) { in.IpAddressType = "dualstack-without-public-ipv4" }, "InvalidConfigurationRequest", "network"},
+		"alb": {func(in *elb.CreateLoadBalancerInput) {
+			in.Type = "application"
+			in.SubnetMappings, in.Subnets = nil, subnets
+		}, "InvalidConfigurationRequest", "dualstack"},
+	} {
+		in := &elb.CreateLoadBalancerInput{Name: aws.String("bad"), Type: "network"}
+		dual(in)
+		row.change(in)
+		_, err := c.elb.CreateLoadBalancer(ctx, in)
+		t.Run(why, func(t *testing.T) { wants(t, err, row.code, row.phrase) })
+	}
+	b := c.network(t, "dual", dual)
+	if b.IpAddressType != "dualstack" || *b.AvailabilityZones[0].LoadBalancerAddresses[0].IPv6Address != address || b.EnablePrefixForIpv6SourceNat != "off" {
+		t.Errorf("%+v", b)
+	}
+	interfaces := func() (addresses []string) {
+		out := must[*ec2.DescribeNetworkInterfacesOutput](t)(c.ec2.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{Filters: filter("description", "ELB net/dual/*")}))
+		for _, i := range out.NetworkInterfaces {
+			for _, a := range i.Ipv6Addresses {
+				addresses = append(addresses, *a.Ipv6Address)
+			}
+		}
+		return addresses
+	}
+	if got := interfaces(); len(got) != 2 || got[0] != address || !netip.MustParsePrefix(blocks[1]).Contains(netip.MustParseAddr(got[1])) {
+		t.Errorf("interfaces have %v", got)
+	}
+	udp := func() error {
+		group := must[*elb.CreateTargetGroupOutput](t)(c.elb.CreateTargetGroup(ctx, &elb.CreateTargetGroupInput{Name: aws.String("udp"), Protocol: "UDP", Port: aws.Int32(53), VpcId: b.VpcId, TargetType: "ip", IpAddressType: "ipv6"}))
+		_, err := c.elb.CreateListener(ctx, &elb.CreateListenerInput{LoadBalancerArn: b.LoadBalancerArn, Port: aws.Int32(53), Protocol: "UDP", DefaultActions: forward(*group.TargetGroups[0].TargetGroupArn)})
+		return err
+	}
+	wants(t, udp(), "InvalidConfigurationRequest", "EnablePrefixForIpv6SourceNat")
+	out := must[*elb.SetSubnetsOutput](t)(c.elb.SetSubnets(ctx, &elb.SetSubnetsInput{
+		LoadBalancerArn: b.LoadBalancerArn, EnablePrefixForIpv6SourceNat: "on",
+		SubnetMappings: []types.SubnetMapping{{SubnetId: &subnets[0], SourceNatIpv6Prefix: &prefix}, {SubnetId: &subnets[1], SourceNatIpv6Prefix: aws.String("auto_assigned")}},
+	}))
+	given := out.AvailabilityZones[1].SourceNatIpv6Prefixes
+	if out.EnablePrefixForIpv6SourceNat != "on" || !slices.Equal(out.AvailabilityZones[0].SourceNatIpv6Prefixes, []string{prefix}) || len(given) != 1 ||
+		!netip.MustParsePrefix(blocks[1]).Contains(netip.MustParsePrefix(given[0]).Addr()) {
+		t.Errorf("%+v", out)
+	}
+	if err := udp(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.elb.SetIpAddressType(ctx, &elb.SetIpAddressTypeInput{LoadBalancerArn: b.LoadBalancerArn, IpAddressType: "ipv4"})
+	wants(t, err, "InvalidConfigurationRequest", "ipv6")
+	listeners := must[*elb.DescribeListenersOutput](t)(c.elb.DescribeListeners(ctx, &elb.DescribeListenersInput{LoadBalancerArn: b.LoadBalancerArn})).Listeners
+	must[*elb.DeleteListenerOutput](t)(c.elb.DeleteListener(ctx, &elb.DeleteListenerInput{ListenerArn: listeners[0].ListenerArn}))
+	must[*elb.SetIpAddressTypeOutput](t)(c.elb.SetIpAddressType(ctx, &elb.SetIpAddressTypeInput{LoadBalancerArn: b.LoadBalancerArn, IpAddressType: "ipv4"}))
+	after := must[*elb.DescribeLoadBalancersOutput](t)(c.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{LoadBalancerArns: []string{*b.LoadBalancerArn}})).LoadBalancers[0]
+	if after.IpAddressType != "ipv4" || len(after.AvailabilityZones[0].LoadBalancerAddresses) != 0 || after.EnablePrefixForIpv6SourceNat != "off" ||
+		len(after.AvailabilityZones[0].SourceNatIpv6Prefixes) != 0 || len(interfaces()) != 0 {
+		t.Errorf("ipv4 again: %+v, %v", after, interfaces())
+	}
+}
+
+// TestDualstackSeed: IPv6 blocks that exist from the start.
+func TestDualstackSeed(t *testing.T) {
+	seed := localawstest.Standard()
+	seed.VPCs[0].IPv6 = "2600:1f14:aa:bb00::/56"
+	for i := range localawstest.PublicSubnets {
+		seed.Subnets[2*i].IPv6 = fmt.Sprintf("2600:1f14:aa:bb%02x::/64", i)
+	}
+	c := start(t, localawstest.WithOptions(func(o *localaws.Options) { o.Seed = seed }))
+	b := c.network(t, "dual", func(in *elb.CreateLoadBalancerInput) {
+		in.IpAddressType, in.EnablePrefixForIpv6SourceNat = "dualstack", "on"
+	})
+	if len(b.AvailabilityZones[2].SourceNatIpv6Prefixes) != 1 || !strings.HasPrefix(b.AvailabilityZones[2].SourceNatIpv6Prefixes[0], "2600:1f14:aa:bb02:") {
+		t.Errorf("%+v", b.AvailabilityZones)
 	}
 }

@@ -61,10 +61,12 @@ var interfaceFilters = filters[networkInterface]{
 	"addresses.private-ip-address": func(i networkInterface) []string {
 		return each(i.Wire.PrivateIpAddresses, func(a types.NetworkInterfacePrivateIpAddress) *string { return a.PrivateIpAddress })
 	},
-	"association.allocation-id":    associated(func(a types.NetworkInterfaceAssociation) *string { return a.AllocationId }),
-	"association.association-id":   associated(func(a types.NetworkInterfaceAssociation) *string { return a.AssociationId }),
-	"association.public-ip":        associated(func(a types.NetworkInterfaceAssociation) *string { return a.PublicIp }),
-	"ipv6-addresses.ipv6-address":  func(networkInterface) []string { return nil },
+	"association.allocation-id":  associated(func(a types.NetworkInterfaceAssociation) *string { return a.AllocationId }),
+	"association.association-id": associated(func(a types.NetworkInterfaceAssociation) *string { return a.AssociationId }),
+	"association.public-ip":      associated(func(a types.NetworkInterfaceAssociation) *string { return a.PublicIp }),
+	"ipv6-addresses.ipv6-address": func(i networkInterface) []string {
+		return each(i.Wire.Ipv6Addresses, func(a types.NetworkInterfaceIpv6Address) *string { return a.Ipv6Address })
+	},
 	"attachment.instance-id":       attachment(func(a types.NetworkInterfaceAttachment) *string { return a.InstanceId }),
 	"attachment.instance-owner-id": attachment(func(a types.NetworkInterfaceAttachment) *string { return a.InstanceOwnerId }),
 	"attachment.status": attachment(func(a types.NetworkInterfaceAttachment) *string {
@@ -130,7 +132,7 @@ func (x *tx) balancerInterfaces(b loadBalancer) error {
 		}
 		have[*i.value.Wire.SubnetId] = true
 		i.value.Wire.Groups = x.groupIdentifiers(b.Wire.SecurityGroups)
-		i, err := x.withSecondaries(b, i.value)
+		i, err := x.withAddresses(b, i.value)
 		if err != nil {
 			return err
 		}
@@ -189,13 +191,15 @@ func (x *tx) balancerInterface(b loadBalancer, s subnet) (networkInterface, erro
 		}
 		i.Wire.PrivateIpAddresses[0].Association = i.Wire.Association
 	}
-	return x.withSecondaries(b, i)
+	return x.withAddresses(b, i)
 }
 
-// withSecondaries gives a Network Load Balancer's interface the further addresses that one of its attributes asks for.
-func (x *tx) withSecondaries(b loadBalancer, i networkInterface) (networkInterface, error) {
+// withAddresses gives a Network Load Balancer's interface the further addresses that it has: for IPv6, and as many as one
+// of its attributes asks for.
+func (x *tx) withAddresses(b loadBalancer, i networkInterface) (networkInterface, error) {
 	want, _ := strconv.Atoi(b.Attributes[secondaryIPs]) // 0 for ALBs, which do not have it
 	s, _ := x.state.subnets.get(*i.Wire.SubnetId)
+	i.Wire = x.withIPv6Address(b, i.Wire)
 	i.Wire.PrivateIpAddresses = slices.Clone(i.Wire.PrivateIpAddresses)
 	for len(i.Wire.PrivateIpAddresses) <= want {
 		x.state.interfaces.put(x, *i.Wire.NetworkInterfaceId, i) // so that its addresses count as taken

@@ -110,6 +110,22 @@ func checkGroupProtocol(b loadBalancer, listener types.ProtocolEnum, g targetGro
 	return nil
 }
 
+// checkListenersOf refuses a change of an NLB that its listeners do not go with.
+func (x *tx) checkListenersOf(b loadBalancer) error {
+	for _, l := range x.state.listeners.find(func(l listener) bool { return l.balancer() == b.arn() }) {
+		if err := x.checkNetworkListener(b, l.Wire); err != nil {
+			return err
+		}
+		for _, arn := range groupsOf(l.Wire.DefaultActions) {
+			g, _ := x.state.targetGroups.get(arn)
+			if err := checkGroupProtocol(b, l.Wire.Protocol, g); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // checkNetworkListener refuses listeners that others of an NLB, or how it was made, do not go with (NLB "QUIC listeners";
 // API reference, EnablePrefixForIpv6SourceNat).
 func (x *tx) checkNetworkListener(b loadBalancer, l types.Listener) error {

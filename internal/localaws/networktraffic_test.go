@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -309,5 +310,39 @@ func TestElasticIPTraffic(t *testing.T) {
 		if _, err := net.Dial("tcp", net.JoinHostPort(public, fmt.Sprint(listenPort))); err == nil || !strings.Contains(err.Error(), syscall.ECONNREFUSED.Error()) {
 			t.Errorf("%s is gone, its port is not: %v", name, err)
 		}
+	}
+}
+
+// TestNetworkLeaks: what load balancers open is closed when they go, even under traffic.
+func TestNetworkLeaks(t *testing.T) {
+	c := start(t, localawstest.WithProxy())
+	target := tcpTarget(t, "one", false)
+	cycle := func(i int) {
+		name := fmt.Sprintf("nlb-%d", i)
+		b := c.network(t, name)
+		group := c.networkGroup(t, name, "TCP_UDP")
+		for port := range int32(3) {
+			c.networkListener(t, *b.LoadBalancerArn, listenPort+port, "TCP_UDP", group)
+		}
+		c.setGroup(t, group, "load_balancing.cross_zone.enabled", "true")
+		c.register(t, group, target)
+		waitHealthy(t, c.elb, group)
+		for range 5 {
+			c.hello(t, "tcp", b, listenPort)
+		}
+		must[*elb.DeleteLoadBalancerOutput](t)(c.elb.DeleteLoadBalancer(t.Context(), &elb.DeleteLoadBalancerInput{LoadBalancerArn: b.LoadBalancerArn}))
+		must[*elb.DeleteTargetGroupOutput](t)(c.elb.DeleteTargetGroup(t.Context(), &elb.DeleteTargetGroupInput{TargetGroupArn: &group}))
+	}
+	cycle(0) // connections to the API and the like
+	routines := runtime.NumGoroutine()
+	for i := range 20 {
+		cycle(i + 1)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for runtime.NumGoroutine() > routines+3 {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), routines)
+		}
+		<-time.After(5 * time.Millisecond)
 	}
 }

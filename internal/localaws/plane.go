@@ -3,6 +3,7 @@ package localaws
 import (
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,13 +30,25 @@ func (s *Server) startPlane() error {
 		if err != nil {
 			return err
 		}
-		s.plane = proxy.New(proxy.Options{Logger: s.log, CookieSecret: secret, Dial: s.dialTarget, DialFrom: s.dialTargetFrom})
+		s.plane = proxy.New(proxy.Options{Logger: s.log, CookieSecret: secret, Dial: s.dialTarget, DialFrom: s.dialTargetFrom, Roots: s.roots(), Logs: s.logbook})
 	}
 	err := s.plane.Apply(s.delay(s.planeConfig()))
 	for text := range s.note(err) {
 		s.log.Error("a load balancer does not serve", "error", text)
 	}
 	return nil
+}
+
+// roots are whom load balancers trust for identity providers: whom this machine does, and the local authority.
+func (s *Server) roots() *x509.CertPool {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		s.log.Warn("the machine's certificate authorities cannot be read", "error", err)
+		pool = x509.NewCertPool()
+	}
+	body, _ := s.state.meta.get("authority.certificate")
+	pool.AppendCertsFromPEM([]byte(body))
+	return pool
 }
 
 // updatePlane applies a call's changes. Only trouble that was not there before is the call's.
@@ -111,6 +124,7 @@ func (s *Server) planeConfig() proxy.Config {
 	s.planeGroups.keep(s.state.targetGroups.has)
 	s.planeCertificates.keep(func(id string) bool { return s.state.certificates.has(id) || s.state.serverCertificates.has(id) })
 	s.planeTrusts.keep(s.state.trustStores.has)
+	s.logbook.placesOf(s.state.loadBalancers.all())
 	return c
 }
 
@@ -150,6 +164,8 @@ func (s *Server) planeBalancer(b loadBalancer, listeners []listener, rules map[s
 		ID: proxy.LoadBalancerID(b.arn()), DNSName: *b.Wire.DNSName, Address: b.Address,
 		IdleTimeout:     seconds(b.Attributes["idle_timeout.timeout_seconds"]),
 		ClientKeepAlive: seconds(b.Attributes["client_keep_alive.seconds"]),
+		AccessLog:       b.Attributes[accessLogs.attribute+"enabled"] == "true",
+		ConnectionLog:   b.Attributes[connectionLogs.attribute+"enabled"] == "true",
 		DesyncMode:      proxy.DesyncMode(b.Attributes["routing.http.desync_mitigation_mode"]),
 		Attributes: proxy.HeaderAttributes{
 			XForwardedFor:           proxy.XForwardedForMode(b.Attributes["routing.http.xff_header_processing.mode"]),
@@ -186,7 +202,7 @@ func (s *Server) planeTLS(l listener, http2 bool) *proxy.TLS {
 	if !isSecure(l.Wire.Protocol) {
 		return nil
 	}
-	out := &proxy.TLS{Policy: val(l.Wire.SslPolicy), HTTP2: http2}
+	out := &proxy.TLS{Policy: val(l.Wire.SslPolicy), HTTP2: http2, IDs: l.certificates()}
 	for i, arn := range l.certificates() {
 		if c := s.planeCertificate(arn); i == 0 {
 			out.Certificate = c
@@ -247,7 +263,7 @@ func planeHeaders(attributes map[string]string) proxy.ListenerAttributes {
 }
 
 func planeRule(r rule) proxy.Rule {
-	p := proxy.Rule{ID: proxy.RuleID(*r.Wire.RuleArn), Action: planeAction(r.Wire.Actions), Transforms: planeTransforms(r.Wire.Transforms)}
+	p := proxy.Rule{ID: proxy.RuleID(*r.Wire.RuleArn), Priority: int(r.Priority), Action: planeAction(r.Wire.Actions), Transforms: planeTransforms(r.Wire.Transforms)}
 	for _, c := range r.Wire.Conditions {
 		to := proxy.Condition{Field: *c.Field, Regex: regexesOf(c)}
 		if c.HttpHeaderConfig != nil {
@@ -265,8 +281,12 @@ func planeRule(r rule) proxy.Rule {
 	return p
 }
 
+// planeAction: the last action says what becomes of a request, and one before it, for whom.
 func planeAction(actions []types.Action) proxy.Action {
-	a := actions[0] // normalActions lets exactly one through
+	return planeLogin(planeRoute(actions[len(actions)-1]), actions[0])
+}
+
+func planeRoute(a types.Action) proxy.Action {
 	switch {
 	case a.RedirectConfig != nil:
 		r := a.RedirectConfig

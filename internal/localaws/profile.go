@@ -103,10 +103,7 @@ func (f *profileForm) times() map[string]**string {
 // MarshalJSON writes all parts.
 func (p Profile) MarshalJSON() ([]byte, error) {
 	f := profileForm{
-		Profile: p.Name, Factor: ptr(p.factor()), Throttling: &p.Throttling, StrictTargets: &p.StrictTargets, Buckets: RateLimits(),
-	}
-	if f.Profile == "" {
-		f.Profile = Fast
+		Profile: p.Name, Factor: &p.Factor, Throttling: &p.Throttling, StrictTargets: &p.StrictTargets, Buckets: RateLimits(),
 	}
 	for name, to := range f.times() {
 		*to = ptr(p.times()[name].String())
@@ -183,6 +180,10 @@ func (s *Server) adopt(p Profile) error {
 			return err
 		}
 	}
+	if p.Name == "" {
+		p.Name = Fast
+	}
+	p.Factor = p.factor()
 	s.profile.Store(&p)
 	s.throttle.set(p)
 	return nil

@@ -45,6 +45,8 @@ func serve() (*registry, error) {
 		{"wafregional", registerWAFRegional},
 		{"shield", registerShield},
 		{"sts", registerSTS},
+		{"globalaccelerator", registerGlobalAccelerator},
+		{"cognitoidp", registerCognito},
 	} {
 		data, err := models.FS.ReadFile(s.model + ".json")
 		if err != nil {

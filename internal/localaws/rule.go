@@ -18,6 +18,12 @@ type rule struct {
 	Wire     types.Rule
 }
 
+// shown is the rule as Describe shows it.
+func (r rule) shown() types.Rule {
+	r.Wire.Actions = withoutSecrets(r.Wire.Actions)
+	return r.Wire
+}
+
 func (r rule) isDefault() bool { return r.Priority == 0 }
 
 // order sorts the default rule last.
@@ -49,7 +55,7 @@ func (x *tx) createRule(in *elb.CreateRuleInput) (*elb.CreateRuleOutput, error) 
 	if err != nil {
 		return nil, err
 	}
-	actions, err := x.normalActions(b, l.Wire.Protocol, in.Actions)
+	actions, err := x.normalActions(b, l.Wire.Protocol, in.Actions, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +79,7 @@ func (x *tx) createRule(in *elb.CreateRuleInput) (*elb.CreateRuleOutput, error) 
 	if err := x.checkBalancerGroups(b.arn()); err != nil {
 		return nil, err
 	}
-	return &elb.CreateRuleOutput{Rules: []types.Rule{r.Wire}}, nil
+	return &elb.CreateRuleOutput{Rules: []types.Rule{r.shown()}}, nil
 }
 
 func priorityInUse(priority int32) error {
@@ -129,7 +135,7 @@ func (x *tx) modifyRule(in *elb.ModifyRuleInput) (*elb.ModifyRuleOutput, error) 
 		}
 	}
 	if len(in.Actions) > 0 {
-		if r.Wire.Actions, err = x.normalActions(b, l.Wire.Protocol, in.Actions); err != nil {
+		if r.Wire.Actions, err = x.normalActions(b, l.Wire.Protocol, in.Actions, r.Wire.Actions); err != nil {
 			return nil, err
 		}
 	}
@@ -137,7 +143,7 @@ func (x *tx) modifyRule(in *elb.ModifyRuleInput) (*elb.ModifyRuleOutput, error) 
 	if err := x.checkBalancerGroups(b.arn()); err != nil {
 		return nil, err
 	}
-	return &elb.ModifyRuleOutput{Rules: []types.Rule{r.Wire}}, nil
+	return &elb.ModifyRuleOutput{Rules: []types.Rule{r.shown()}}, nil
 }
 
 func (x *tx) deleteRule(in *elb.DeleteRuleInput) (*elb.DeleteRuleOutput, error) {
@@ -192,7 +198,7 @@ func (x *tx) setRulePriorities(in *elb.SetRulePrioritiesInput) (*elb.SetRulePrio
 		r, _ := x.state.rules.get(*p.RuleArn)
 		r.Priority, r.Wire.Priority = *p.Priority, ptr(strconv.Itoa(int(*p.Priority)))
 		x.state.rules.put(x, *p.RuleArn, r)
-		out.Rules = append(out.Rules, r.Wire)
+		out.Rules = append(out.Rules, r.shown())
 	}
 	return out, nil
 }
@@ -228,7 +234,7 @@ func (x *tx) describeRules(in *elb.DescribeRulesInput) (*elb.DescribeRulesOutput
 	}
 	out := &elb.DescribeRulesOutput{Rules: []types.Rule{}, NextMarker: next}
 	for _, r := range found {
-		out.Rules = append(out.Rules, r.value.Wire)
+		out.Rules = append(out.Rules, r.value.shown())
 	}
 	return out, nil
 }

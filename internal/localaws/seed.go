@@ -29,6 +29,7 @@ type Seed struct {
 type SeedVPC struct {
 	ID   string            `json:"id"`
 	CIDR string            `json:"cidr"`
+	IPv6 string            `json:"ipv6"` // a /56, for subnets with IPv6 blocks
 	Tags map[string]string `json:"tags"`
 }
 
@@ -45,6 +46,7 @@ type SeedSubnet struct {
 	VPC    string            `json:"vpc"`
 	Zone   string            `json:"zone"`
 	CIDR   string            `json:"cidr"`
+	IPv6   string            `json:"ipv6"` // a /64 of the VPC's block
 	Public bool              `json:"public"`
 	Tags   map[string]string `json:"tags"`
 }
@@ -102,6 +104,7 @@ func (s *Seed) check() error {
 		at := fmt.Sprintf("vpcs[%d]", i)
 		c.id(at, vpcID, v.ID)
 		c.block(at+".cidr", v.CIDR)
+		c.block6(at+".ipv6", v.IPv6, "", vpcIPv6Bits)
 	}
 	for i, g := range s.InternetGateways {
 		at := fmt.Sprintf("internetGateways[%d]", i)
@@ -115,6 +118,7 @@ func (s *Seed) check() error {
 		c.id(at, subnetID, n.ID)
 		c.refers(at+".vpc", n.VPC)
 		c.block(at+".cidr", n.CIDR)
+		c.block6(at+".ipv6", n.IPv6, s.ipv6Of(n.VPC), subnetIPv6Bits)
 		if len(s.Zones) > 0 && !slices.Contains(s.Zones, n.Zone) {
 			c.say("%s.zone: %q is not one of zones: %s", at, n.Zone, strings.Join(s.Zones, ", "))
 		}
@@ -167,6 +171,31 @@ func (c *seedCheck) block(at, text string) {
 	}
 }
 
+// ipv6Of is a VPC's IPv6 block, "-" where it has none.
+func (s *Seed) ipv6Of(vpc string) string {
+	for _, v := range s.VPCs {
+		if v.ID == vpc && v.IPv6 != "" {
+			return v.IPv6
+		}
+	}
+	return "-"
+}
+
+// block6 checks an IPv6 block, which may be left out, and that it is of another one where that is given.
+func (c *seedCheck) block6(at, text, of string, bits int) {
+	if text == "" {
+		return
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil || !p.Addr().Is6() || p != p.Masked() || p.Bits() != bits {
+		c.say("%s: %q is not an IPv6 block of %d bits", at, text, bits)
+		return
+	}
+	if whole, err := netip.ParsePrefix(of); of != "" && (err != nil || !whole.Contains(p.Addr())) {
+		c.say("%s: %q is not of the VPC's IPv6 block, %s", at, text, of)
+	}
+}
+
 func (c *seedCheck) instance(at string, s *Seed, n SeedInstance) {
 	c.id(at, instanceID, n.ID)
 	if n.NetworkInterface != "" {
@@ -204,7 +233,10 @@ func (x *tx) plant(s *Seed) error {
 	}
 	for _, v := range s.VPCs {
 		if !x.state.vpcs.has(v.ID) {
-			x.newVPC(v.ID, netip.MustParsePrefix(v.CIDR), v.Tags)
+			row := x.newVPC(v.ID, netip.MustParsePrefix(v.CIDR), v.Tags)
+			if v.IPv6 != "" {
+				x.withIPv6Block(row, netip.MustParsePrefix(v.IPv6))
+			}
 		}
 	}
 	for _, g := range s.InternetGateways {
@@ -220,6 +252,9 @@ func (x *tx) plant(s *Seed) error {
 			return fmt.Errorf("localaws: seed: subnet %s: there is no zone %q in %s", n.ID, n.Zone, x.options.Region)
 		}
 		row := x.newSubnet(n.ID, n.VPC, n.Zone, netip.MustParsePrefix(n.CIDR), n.Tags)
+		if n.IPv6 != "" {
+			row = x.withSubnetIPv6Block(row, netip.MustParsePrefix(n.IPv6))
+		}
 		if n.Public {
 			row.Wire.MapPublicIpOnLaunch = ptr(true)
 			x.state.subnets.put(x, n.ID, row)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"reflect"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +37,7 @@ type Server struct {
 	profile  atomic.Pointer[Profile]
 	throttle throttle
 	lag      lag
+	endpoint atomic.Pointer[string]              // where clients reach the API
 	dark     atomic.Pointer[map[netip.Addr]bool] // targets that cannot be reached
 
 	troubles    map[string]bool // what the data plane last complained of
@@ -48,6 +46,7 @@ type Server struct {
 
 	planeCertificates translations[tls.Certificate]
 	planeTrusts       translations[*proxy.TrustStore]
+	logbook           *logbook
 
 	random     sync.Mutex // guards options.Random
 	monitor    sync.Mutex // guards what follows
@@ -73,7 +72,7 @@ func New(o Options) (*Server, error) {
 		options: o, log: o.Logger, registry: r, quota: maps.Clone(quotas), state: newState(),
 		calls: calls{counts: map[string]int{}}, faults: faults{}, closing: make(chan struct{}),
 		planeRules: translations[proxy.Rule]{}, planeGroups: translations[proxy.TargetGroup]{},
-		planeCertificates: translations[tls.Certificate]{}, planeTrusts: translations[*proxy.TrustStore]{},
+		planeCertificates: translations[tls.Certificate]{}, planeTrusts: translations[*proxy.TrustStore]{}, logbook: newLogbook(&o),
 	}
 	if err := s.adopt(o.Profile); err != nil {
 		return nil, err
@@ -189,7 +188,7 @@ func (s *Server) Close() error {
 		if s.plane != nil {
 			s.plane.Close()
 		}
-		s.closeError = s.store.close()
+		s.closeError = errors.Join(s.logbook.close(), s.store.close())
 	})
 	return s.closeError
 }
@@ -199,6 +198,17 @@ func (s *Server) Region() string { return s.options.Region }
 
 // AccountID is the account whose resources these are.
 func (s *Server) AccountID() string { return s.options.AccountID }
+
+// Endpoint is where clients reach the API: it is in the addresses that login pages lead to.
+func (s *Server) Endpoint() string {
+	if at := s.endpoint.Load(); at != nil {
+		return *at
+	}
+	return "http://" + ListenAddress
+}
+
+// SetEndpoint says where clients reach the API. Serve finds out by itself.
+func (s *Server) SetEndpoint(url string) { s.endpoint.Store(&url) }
 
 // SetQuota changes a limit, by the name that DescribeAccountLimits gives it.
 func (s *Server) SetQuota(name string, limit int) error {
@@ -217,6 +227,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return ctx }, // only calls that a fault has hang look at it
+	}
+	if s.endpoint.Load() == nil {
+		s.SetEndpoint("http://" + l.Addr().String())
 	}
 	done := make(chan error, 1)
 	go func() { done <- h.Serve(l) }()
@@ -240,6 +253,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.admin(mux)
+	s.serveMetadata(mux)
+	s.serveLogins(mux)
 	mux.HandleFunc("/", s.serveAPI)
 	return mux
 }
@@ -254,7 +269,10 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	req := request{header: r.Header, host: r.Host, body: body, id: requestID(), arrived: time.Now()}
-	if req.service = s.registry.byPath(r.URL.Path); req.service != nil {
+	if target, operation, ok := wire.RPCPath(r.URL.Path); ok {
+		req.service, _ = s.registry.byTarget(target + ".")
+		req.operation, req.cbor = operation, true
+	} else if req.service = s.registry.byPath(r.URL.Path); req.service != nil {
 		req.form = r.URL.Query()
 		if req.operation, req.labels = req.service.Route(r.Method, r.URL.EscapedPath()); req.operation == "" {
 			req.operation = r.Method + " " + r.URL.Path
@@ -263,6 +281,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		req.find(s.registry)
 	}
 	if req.service == nil {
+		req.cbor = false
 		s.log.Warn("request for a service that local AWS does not have", "method", r.Method, "path", r.URL.Path,
 			"target", r.Header.Get("X-Amz-Target"), "service", credentialScope(r.Header.Get("Authorization")))
 		// The caller's protocol is unknown; this is the shape most clients read.
@@ -283,59 +302,6 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	}
 	out, err := s.call(r.Context(), op, &req)
 	s.answer(w, req.service, &req, op, out, err)
-}
-
-// request is an HTTP request understood as far as which operation it asks for.
-type request struct {
-	header    http.Header
-	host      string
-	body      []byte
-	form      url.Values
-	labels    map[string]string // of a REST request's path
-	id        string
-	arrived   time.Time // when its body had been read
-	service   *service
-	operation string
-	malformed error
-
-	status int    // of the answer; 0 when there is none
-	code   string // of the error
-}
-
-func (q *request) parse(r *http.Request) error {
-	q.form = r.URL.Query()
-	if q.header.Get("X-Amz-Target") != "" || len(q.body) == 0 {
-		return nil
-	}
-	posted, err := url.ParseQuery(string(q.body))
-	for key, values := range posted {
-		q.form[key] = values
-	}
-	return err
-}
-
-// find picks the service of a request whose path does not tell: the JSON target, then whom the request is signed for, then the API version.
-func (q *request) find(r *registry) {
-	if target := q.header.Get("X-Amz-Target"); target != "" {
-		q.service, q.operation = r.byTarget(target)
-		return
-	}
-	q.operation = q.form.Get("Action")
-	scope := credentialScope(firstOf(q.header.Get("Authorization"), "Credential="+q.form.Get("X-Amz-Credential")))
-	if q.service = r.services[scope]; q.service == nil {
-		q.service = r.byVersion(q.form.Get("Version"))
-	}
-}
-
-// credentialScope takes the service out of `Credential=AKID/date/region/SERVICE/aws4_request`.
-func credentialScope(authorization string) string {
-	_, rest, _ := strings.Cut(authorization, "Credential=")
-	rest, _, _ = strings.Cut(rest, ",")
-	parts := strings.Split(strings.TrimSpace(rest), "/")
-	if len(parts) < 4 || parts[len(parts)-1] != "aws4_request" {
-		return ""
-	}
-	return parts[len(parts)-2]
 }
 
 // call runs one operation, with its count, its limits and its faults.
@@ -362,16 +328,6 @@ func (s *Server) call(ctx context.Context, op *operation, req *request) (any, er
 		return nil, s.strike(ctx, fault)
 	}
 	return out, err
-}
-
-func decode(op *operation, req *request) (any, error) {
-	switch req.service.Protocol {
-	case wire.JSON:
-		return op.DecodeJSON(req.body)
-	case wire.RestXML:
-		return op.DecodeREST(wire.Parts{Labels: req.labels, Query: req.form, Header: req.header, Body: req.body})
-	}
-	return op.DecodeForm(req.form)
 }
 
 // run makes a call's changes, puts them in force and saves them; on any error nothing has changed.
@@ -436,48 +392,6 @@ func (s *Server) finish(x *tx) error {
 		}
 	}
 	return err
-}
-
-// answerFloor is how long an answer to a request with a body takes at least. A server on the same machine that answers
-// faster can overtake Go SDK clients: net/http sends a body of known length and only then looks whether it ends there;
-// the SDK (seen with smithy-go v1.28.8, about one long answer in a thousand) closes the body as soon as the head of the
-// answer is there; net/http takes that for a failed request and drops the connection under the rest of the answer, which
-// the caller sees as "use of closed network connection". AWS itself is never as near as that.
-const answerFloor = 500 * time.Microsecond
-
-func (s *Server) answer(w http.ResponseWriter, sv *service, req *request, op *operation, out any, err error) {
-	id := req.id
-	var body []byte
-	var status int
-	if err != nil {
-		var e *wire.Error
-		if !errors.As(err, &e) {
-			s.log.Error("a call failed for a reason that AWS does not have", "error", err)
-			e = &wire.Error{Code: "InternalFailure", Message: err.Error(), Status: http.StatusInternalServerError}
-		}
-		req.code = e.Code
-		status, body = sv.Status(e), sv.EncodeError(e, id)
-	} else {
-		status, body = op.Status(), op.Encode(out, id)
-		maps.Copy(w.Header(), op.Headers(out))
-	}
-	if len(req.body) > 0 {
-		time.Sleep(answerFloor - time.Since(req.arrived)) // nothing when it is over
-	}
-	req.status = status
-	w.Header().Set("Content-Type", sv.ContentType())
-	w.Header().Set("X-Amzn-Requestid", id)
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client is gone; there is nobody to tell
-}
-
-// requestID is a UUID.
-func requestID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	h := hex.EncodeToString(b[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
 func firstOf(values ...string) string {

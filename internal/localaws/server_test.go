@@ -417,11 +417,13 @@ func (w lineWriter) Write(p []byte) (int, error) {
 func TestSeedMistakes(t *testing.T) {
 	for text, want := range map[string]string{
 		"vpc: []": `unknown field "vpc"`,
-		"vpcs:\n- {id: vpc-1, cidr: 10.0.0.0/16}":                                    `vpcs[0].id: "vpc-1"`,
-		"vpcs:\n- {id: vpc-0123456789abcdef0, cidr: 10.0.0.1/16}":                    `vpcs[0].cidr: "10.0.0.1/16"`,
-		"subnets:\n- {id: subnet-0123456789abcdef0, vpc: vpc-x, cidr: 1.0.0.0/24}":   `subnets[0].vpc: there is no "vpc-x"`,
-		"zones: [a]\nsubnets:\n- {zone: b}":                                          `subnets[0].zone: "b"`,
-		"instances:\n- {id: i-0123456789abcdef0, subnet: s, securityGroups: [sg-x]}": `instances[0].securityGroups[0]: there is no "sg-x"`,
+		"vpcs:\n- {id: vpc-1, cidr: 10.0.0.0/16}":                                                                                `vpcs[0].id: "vpc-1"`,
+		"vpcs:\n- {id: vpc-0123456789abcdef0, cidr: 10.0.0.1/16}":                                                                `vpcs[0].cidr: "10.0.0.1/16"`,
+		"subnets:\n- {id: subnet-0123456789abcdef0, vpc: vpc-x, cidr: 1.0.0.0/24}":                                               `subnets[0].vpc: there is no "vpc-x"`,
+		"zones: [a]\nsubnets:\n- {zone: b}":                                                                                      `subnets[0].zone: "b"`,
+		"vpcs:\n- {id: vpc-0123456789abcdef0, cidr: 10.0.0.0/16, ipv6: 2001:db8::/48}":                                           `vpcs[0].ipv6: "2001:db8::/48"`,
+		"vpcs:\n- {id: vpc-0123456789abcdef0, cidr: 10.0.0.0/16}\nsubnets:\n- {vpc: vpc-0123456789abcdef0, ipv6: 2001:db8::/64}": `subnets[0].ipv6: "2001:db8::/64" is not of the VPC's IPv6 block`,
+		"instances:\n- {id: i-0123456789abcdef0, subnet: s, securityGroups: [sg-x]}":                                             `instances[0].securityGroups[0]: there is no "sg-x"`,
 	} {
 		if _, err := localaws.ParseSeed([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %s", text, err, want)
@@ -436,7 +438,14 @@ func FuzzAPI(f *testing.F) {
 	g := c.group(f, "g")
 	l := c.listener(f, *b.LoadBalancerArn, notFound())
 	r := c.rule(f, l, 1, path("/"), forward(g))
+	n, q := c.network(f, "nlb"), c.networkGroup(f, "q", "QUIC")
 	for _, body := range []string{
+		"Version=2015-12-01&Action=CreateLoadBalancer&Type=network&Name=n&SubnetMappings.member.1.SubnetId=" + localawstest.PublicSubnets[0] + "&SubnetMappings.member.1.AllocationId=eipalloc-1&SubnetMappings.member.1.IPv6Address=::1&IpAddressType=dualstack&EnablePrefixForIpv6SourceNat=on",
+		"Version=2015-12-01&Action=CreateTargetGroup&Name=t&Protocol=TCP_QUIC&Port=443&VpcId=" + localawstest.VPC + "&TargetType=alb&IpAddressType=ipv6&Matcher.HttpCode=200-599",
+		"Version=2015-12-01&Action=CreateListener&LoadBalancerArn=" + *n.LoadBalancerArn + "&Port=81&Protocol=TLS&AlpnPolicy.member.1=None&DefaultActions.member.1.Type=forward&DefaultActions.member.1.TargetGroupArn=" + q,
+		"Version=2015-12-01&Action=RegisterTargets&TargetGroupArn=" + q + "&Targets.member.1.Id=192.168.0.9&Targets.member.1.QuicServerId=0x0123456789abcdef",
+		"Version=2015-12-01&Action=SetSubnets&LoadBalancerArn=" + *n.LoadBalancerArn + "&SubnetMappings.member.1.SubnetId=" + localawstest.PublicSubnets[1] + "&SubnetMappings.member.1.PrivateIPv4Address=192.168.32.9",
+		"Version=2015-12-01&Action=ModifyCapacityReservation&LoadBalancerArn=" + *n.LoadBalancerArn + "&MinimumLoadBalancerCapacity.CapacityUnits=9000",
 		"Version=2015-12-01&Action=CreateLoadBalancer&Name=a&Subnets.member.1=" + localawstest.PublicSubnets[0] + "&SubnetMappings.member.1.SubnetId=x",
 		"Version=2015-12-01&Action=CreateRule&Priority=2&Conditions.member.1.Field=query-string&Conditions.member.1.QueryStringConfig.Values.member.1.Key=a&Actions.member.1.Type=forward&ListenerArn=" + l,
 		"Version=2015-12-01&Action=ModifyRule&Conditions.member.1.Field=http-header&Conditions.member.1.HttpHeaderConfig.Values.member.1=a&Actions.member.1.Type=redirect&RuleArn=" + r,

@@ -25,18 +25,21 @@ func (s subnet) ipv6CIDR() netip.Prefix {
 }
 
 var subnetFilters = filters[subnet]{
-	"subnet-id":                  one(func(s subnet) *string { return s.Wire.SubnetId }),
-	"vpc-id":                     one(func(s subnet) *string { return s.Wire.VpcId }),
-	"availability-zone":          one(func(s subnet) *string { return s.Wire.AvailabilityZone }),
-	"availabilityZone":           one(func(s subnet) *string { return s.Wire.AvailabilityZone }),
-	"availability-zone-id":       one(func(s subnet) *string { return s.Wire.AvailabilityZoneId }),
-	"cidr":                       one(func(s subnet) *string { return s.Wire.CidrBlock }),
-	"cidr-block":                 one(func(s subnet) *string { return s.Wire.CidrBlock }),
-	"cidrBlock":                  one(func(s subnet) *string { return s.Wire.CidrBlock }),
-	"state":                      func(s subnet) []string { return []string{string(s.Wire.State)} },
-	"owner-id":                   one(func(s subnet) *string { return s.Wire.OwnerId }),
-	"subnet-arn":                 one(func(s subnet) *string { return s.Wire.SubnetArn }),
-	"default-for-az":             isFalse[subnet],
+	"subnet-id":            one(func(s subnet) *string { return s.Wire.SubnetId }),
+	"vpc-id":               one(func(s subnet) *string { return s.Wire.VpcId }),
+	"availability-zone":    one(func(s subnet) *string { return s.Wire.AvailabilityZone }),
+	"availabilityZone":     one(func(s subnet) *string { return s.Wire.AvailabilityZone }),
+	"availability-zone-id": one(func(s subnet) *string { return s.Wire.AvailabilityZoneId }),
+	"cidr":                 one(func(s subnet) *string { return s.Wire.CidrBlock }),
+	"cidr-block":           one(func(s subnet) *string { return s.Wire.CidrBlock }),
+	"cidrBlock":            one(func(s subnet) *string { return s.Wire.CidrBlock }),
+	"state":                func(s subnet) []string { return []string{string(s.Wire.State)} },
+	"owner-id":             one(func(s subnet) *string { return s.Wire.OwnerId }),
+	"subnet-arn":           one(func(s subnet) *string { return s.Wire.SubnetArn }),
+	"default-for-az":       isFalse[subnet],
+	"ipv6-cidr-block-association.ipv6-cidr-block": func(s subnet) []string {
+		return each(s.Wire.Ipv6CidrBlockAssociationSet, func(a types.SubnetIpv6CidrBlockAssociation) *string { return a.Ipv6CidrBlock })
+	},
 	"map-public-ip-on-launch":    func(s subnet) []string { return []string{strconv.FormatBool(val(s.Wire.MapPublicIpOnLaunch))} },
 	"available-ip-address-count": func(subnet) []string { return nil },
 }
@@ -46,8 +49,8 @@ func (x *tx) createSubnet(in *ec2.CreateSubnetInput) (*ec2.CreateSubnetOutput, e
 	if err != nil {
 		return nil, err
 	}
-	if in.Ipv6CidrBlock != nil || val(in.Ipv6Native) || in.Ipv4IpamPoolId != nil || in.Ipv6IpamPoolId != nil || in.OutpostArn != nil {
-		return nil, notYet("IPv6, IPAM and Outpost subnets")
+	if val(in.Ipv6Native) || in.Ipv4IpamPoolId != nil || in.Ipv6IpamPoolId != nil || in.OutpostArn != nil {
+		return nil, notYet("IPAM and Outpost subnets, and subnets of IPv6 only,")
 	}
 	if in.CidrBlock == nil {
 		return nil, wire.Errorf("MissingParameter", "Either 'cidrBlock' or 'ipv4IpamPoolId' should be provided.")
@@ -64,6 +67,12 @@ func (x *tx) createSubnet(in *ec2.CreateSubnetInput) (*ec2.CreateSubnetOutput, e
 			return nil, wire.Errorf("InvalidSubnet.Conflict", "The CIDR '%s' conflicts with another subnet", block)
 		}
 	}
+	var block6 netip.Prefix
+	if in.Ipv6CidrBlock != nil {
+		if block6, err = x.subnetIPv6Block(v, *in.Ipv6CidrBlock); err != nil {
+			return nil, err
+		}
+	}
 	zone, err := x.chooseZone(in.AvailabilityZone, in.AvailabilityZoneId)
 	if err != nil {
 		return nil, err
@@ -73,6 +82,9 @@ func (x *tx) createSubnet(in *ec2.CreateSubnetInput) (*ec2.CreateSubnetOutput, e
 		return nil, err
 	}
 	s := x.newSubnet(x.newID("subnet"), *in.VpcId, zone, block, tags)
+	if block6.IsValid() {
+		s = x.withSubnetIPv6Block(s, block6)
+	}
 	return &ec2.CreateSubnetOutput{Subnet: ptr(x.subnetWire(s))}, nil
 }
 

@@ -1,6 +1,8 @@
 package localaws
 
 import (
+	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -12,6 +14,10 @@ import (
 
 func registerTagging(b *binder) {
 	on(b, (*tx).getResources)
+	on(b, (*tx).getTagKeys)
+	on(b, (*tx).getTagValues)
+	on(b, (*tx).tagResources)
+	on(b, (*tx).untagResources)
 }
 
 const resourcesPerPage = 100 // also what it is when not asked for
@@ -79,4 +85,91 @@ func hasTags(tags map[string]string, filters []types.TagFilter) bool {
 		}
 	}
 	return true
+}
+
+// tagRow finds the row of tags of an ARN; its key is the ARN, or for some services an identifier.
+func (x *tx) tagRow(arn string) (string, bool) {
+	if x.state.tags.has(arn) {
+		return arn, true
+	}
+	for id := range x.state.tags.find(func(r taggedResource) bool { return r.ARN == arn }) {
+		return id, true
+	}
+	return "", false
+}
+
+// eachResource does something to the tags of every resource of a call. One that fails is in the answer, not its error.
+func (x *tx) eachResource(arns []string, do func(id string)) map[string]types.FailureInfo {
+	failed := map[string]types.FailureInfo{}
+	for _, arn := range arns {
+		id, ok := x.tagRow(arn)
+		if !ok {
+			failed[arn] = types.FailureInfo{
+				ErrorCode: types.ErrorCodeInvalidParameterException, StatusCode: http.StatusBadRequest,
+				ErrorMessage: ptr("There is no resource " + arn),
+			}
+			continue
+		}
+		do(id)
+	}
+	return failed
+}
+
+func (x *tx) tagResources(in *resourcegroupstaggingapi.TagResourcesInput) (*resourcegroupstaggingapi.TagResourcesOutput, error) {
+	for key, value := range in.Tags {
+		if bad := badTag(key, value); bad != "" {
+			return nil, wire.Errorf("InvalidParameterException", "%s", bad)
+		}
+	}
+	full := map[string]types.FailureInfo{}
+	failed := x.eachResource(in.ResourceARNList, func(id string) {
+		all := maps.Clone(x.tagsOf(id))
+		if all == nil {
+			all = map[string]string{}
+		}
+		if maps.Copy(all, in.Tags); len(all) > x.quota["sluice/tags-per-resource"] {
+			row, _ := x.state.tags.get(id)
+			full[row.ARN] = types.FailureInfo{
+				ErrorCode: types.ErrorCodeInvalidParameterException, StatusCode: http.StatusBadRequest,
+				ErrorMessage: ptr("The resource would have too many tags"),
+			}
+			return
+		}
+		x.changeTags(id, in.Tags, nil)
+	})
+	maps.Copy(failed, full)
+	return &resourcegroupstaggingapi.TagResourcesOutput{FailedResourcesMap: failed}, nil
+}
+
+func (x *tx) untagResources(in *resourcegroupstaggingapi.UntagResourcesInput) (*resourcegroupstaggingapi.UntagResourcesOutput, error) {
+	failed := x.eachResource(in.ResourceARNList, func(id string) { x.changeTags(id, nil, in.TagKeys) })
+	return &resourcegroupstaggingapi.UntagResourcesOutput{FailedResourcesMap: failed}, nil
+}
+
+func (x *tx) getTagKeys(in *resourcegroupstaggingapi.GetTagKeysInput) (*resourcegroupstaggingapi.GetTagKeysOutput, error) {
+	keys, next := x.tagTexts(in.PaginationToken, func(key, _ string) (string, bool) { return key, true })
+	return &resourcegroupstaggingapi.GetTagKeysOutput{TagKeys: keys, PaginationToken: &next}, nil
+}
+
+func (x *tx) getTagValues(in *resourcegroupstaggingapi.GetTagValuesInput) (*resourcegroupstaggingapi.GetTagValuesOutput, error) {
+	values, next := x.tagTexts(in.PaginationToken, func(key, value string) (string, bool) { return value, key == *in.Key })
+	return &resourcegroupstaggingapi.GetTagValuesOutput{TagValues: values, PaginationToken: &next}, nil
+}
+
+// tagTexts lists texts of tags, each once and in order. A page begins behind the text that is its token.
+func (x *tx) tagTexts(token *string, pick func(key, value string) (string, bool)) (page []string, next string) {
+	texts := map[string]bool{}
+	for _, r := range x.state.tags.find(func(r taggedResource) bool { return x.taggedHere(r.ARN) }) {
+		for key, value := range r.Tags {
+			if text, ok := pick(key, value); ok && text > val(token) {
+				texts[text] = true
+			}
+		}
+	}
+	page = append([]string{}, slices.Sorted(maps.Keys(texts))...)
+	if len(page) > resourcesPerPage {
+		page = page[:resourcesPerPage]
+		next = page[len(page)-1]
+	}
+	return page, next
 }

@@ -24,6 +24,8 @@ type state struct {
 	securityGroups   *table[securityGroup]
 	instances        *table[instance]
 	interfaces       *table[networkInterface]
+	peerings         *table[peering]
+	prefixLists      *table[prefixList]
 	elasticIPs       *table[elasticIP]
 
 	certificates       *table[certificate]
@@ -34,6 +36,14 @@ type state struct {
 	regionalACLs    *table[regionalACL]
 	regionalACLUses *table[string]
 	protections     *table[protection]
+
+	accelerators         *table[accelerator]
+	acceleratorListeners *table[gaListener]
+	endpointGroups       *table[endpointGroup]
+
+	userPools   *table[userPool]
+	userClients *table[userClient]
+	users       *table[poolUser]
 
 	hostedZones *table[dnsZone]
 	records     *table[recordNode]
@@ -69,6 +79,8 @@ func newState() *state {
 	s.securityGroups = newTable[securityGroup](s, "securitygroup")
 	s.instances = newTable[instance](s, "instance")
 	s.interfaces = newTable[networkInterface](s, "networkinterface")
+	s.peerings = newTable[peering](s, "peering")
+	s.prefixLists = newTable[prefixList](s, "prefixlist")
 	s.elasticIPs = newTable[elasticIP](s, "elasticip")
 	s.certificates = newTable[certificate](s, "certificate")
 	s.serverCertificates = newTable[serverCertificate](s, "servercertificate")
@@ -77,6 +89,12 @@ func newState() *state {
 	s.regionalACLs = newTable[regionalACL](s, "regionalacl")
 	s.regionalACLUses = newTable[string](s, "regionalacluse")
 	s.protections = newTable[protection](s, "protection")
+	s.accelerators = newTable[accelerator](s, "accelerator")
+	s.acceleratorListeners = newTable[gaListener](s, "acceleratorlistener")
+	s.endpointGroups = newTable[endpointGroup](s, "endpointgroup")
+	s.userPools = newTable[userPool](s, "userpool")
+	s.userClients = newTable[userClient](s, "userclient")
+	s.users = newTable[poolUser](s, "user")
 	s.hostedZones = newTable[dnsZone](s, "hostedzone")
 	s.records = newTable[recordNode](s, "record")
 	s.zoneChanges = newTable[zoneChange](s, "zonechange")

@@ -11,7 +11,10 @@ import (
 	"github.com/sluicehq/sluice/internal/localaws/wire"
 )
 
-type vpc struct{ Wire types.Vpc }
+type vpc struct {
+	Wire       types.Vpc
+	Attributes map[types.VpcAttributeName]bool `json:",omitempty"` // that were changed
+}
 
 func (v vpc) cidr() netip.Prefix { return netip.MustParsePrefix(*v.Wire.CidrBlock) }
 
@@ -42,9 +45,8 @@ func privateBlock(text, parameter string) (netip.Prefix, error) {
 }
 
 func (x *tx) createVpc(in *ec2.CreateVpcInput) (*ec2.CreateVpcOutput, error) {
-	if val(in.AmazonProvidedIpv6CidrBlock) || in.Ipv6CidrBlock != nil || in.Ipv6Pool != nil || in.Ipv6IpamPoolId != nil ||
-		in.Ipv4IpamPoolId != nil {
-		return nil, notYet("IPv6 and IPAM blocks of VPCs")
+	if in.Ipv6CidrBlock != nil || in.Ipv6Pool != nil || in.Ipv6IpamPoolId != nil || in.Ipv4IpamPoolId != nil {
+		return nil, notYet("IPAM blocks of VPCs, and IPv6 blocks other than Amazon's")
 	}
 	if in.CidrBlock == nil {
 		return nil, wire.Errorf("MissingParameter", "Either 'cidrBlock' or 'ipv4IpamPoolId' should be provided.")
@@ -61,13 +63,16 @@ func (x *tx) createVpc(in *ec2.CreateVpcInput) (*ec2.CreateVpcOutput, error) {
 		return nil, err
 	}
 	v := x.newVPC(x.newID("vpc"), block, tags)
+	if val(in.AmazonProvidedIpv6CidrBlock) {
+		v = x.withIPv6Block(v, x.amazonBlock())
+	}
 	return &ec2.CreateVpcOutput{Vpc: ptr(x.vpcWire(v))}, nil
 }
 
 // newVPC makes a VPC with what every VPC has: a main route table and a default security group.
 func (x *tx) newVPC(id string, block netip.Prefix, tags map[string]string) vpc {
 	cidr := block.String()
-	v := vpc{types.Vpc{
+	v := vpc{Wire: types.Vpc{
 		VpcId: &id, CidrBlock: &cidr, State: types.VpcStateAvailable, OwnerId: &x.options.AccountID,
 		IsDefault: ptr(false), InstanceTenancy: types.TenancyDefault, DhcpOptionsId: ptr("dopt-" + x.hex(17)),
 		CidrBlockAssociationSet: []types.VpcCidrBlockAssociation{{
@@ -109,6 +114,7 @@ func (x *tx) deleteVpc(in *ec2.DeleteVpcInput) (*ec2.DeleteVpcOutput, error) {
 		x.state.routeTables.delete(x, r.id)
 		x.state.tags.delete(x, r.id)
 	}
+	x.endPeerings(id)
 	x.state.vpcs.delete(x, id)
 	x.state.tags.delete(x, id)
 	return nil, nil

@@ -177,12 +177,15 @@ func recordsOf(set types.ResourceRecordSet, owner string) []dns.RR {
 	return out
 }
 
-// balancerRecords are the addresses behind a load balancer's name.
+// balancerRecords are the addresses behind the name of a load balancer, or of an accelerator.
 func (r resolver) balancerRecords(owner, name string, kind uint16) []dns.RR {
 	if kind != dns.TypeA {
 		return nil
 	}
-	addresses, _ := r.balancerAddresses(name)
+	addresses, found := r.balancerAddresses(name)
+	if !found {
+		addresses, _ = r.acceleratorNamed(name)
+	}
 	return addressRecords(owner, addresses)
 }
 
@@ -283,16 +286,18 @@ func weighted(sets []types.ResourceRecordSet) []types.ResourceRecordSet {
 	return sets[:1]
 }
 
-// healthy: an alias that asks for its target's health has it, if in every target group in use that has targets one is
-// healthy. All else is taken to be healthy.
+// healthy: an alias that asks for its target's health has it, if the load balancer there is healthy. All else is taken to
+// be healthy.
 func (r resolver) healthy(set types.ResourceRecordSet) bool {
 	if set.AliasTarget == nil || !set.AliasTarget.EvaluateTargetHealth {
 		return true
 	}
 	b, found := r.state.balancerNamed(*set.AliasTarget.DNSName)
-	if !found {
-		return true
-	}
+	return !found || r.balancerHealthy(b)
+}
+
+// balancerHealthy: in every target group in use that has targets one is healthy.
+func (r resolver) balancerHealthy(b loadBalancer) bool {
 	for arn := range r.state.targetGroups.all() {
 		if !slices.Contains(r.balancersOf(arn), b.arn()) {
 			continue

@@ -104,6 +104,9 @@ func headerSafe(s string) string {
 	return b.String()
 }
 
+// said notes an answer of the load balancer's own.
+func (a *arrival) said(own answer) { a.status, a.location = own.status, own.location }
+
 // fields are the header lines of an answer, but for those about the connection.
 func (own *answer) fields(into fields, a *arrival, now time.Time) fields {
 	if !a.front.headers.HideLoadBalancerInServer {

@@ -93,6 +93,15 @@ func (a *arrival) refuseUser(s *Server, err error) (answer, bool) {
 	refused := refusedUser{500, "AuthUnhandledException"}
 	_ = errors.As(err, &refused) // or it is what it is
 	a.reason = refused.reason
+	switch {
+	case !a.signsIn:
+	case refused.reason == "AuthUserinfoResponseSizeExceeded":
+		a.front.counts.add(authClaimsTooLarge, 1)
+	case refused.status == 500:
+		a.front.counts.add(authError, 1)
+	default:
+		a.front.counts.add(authFailure, 1)
+	}
 	s.log.Debug("a user was not let in", "reason", refused.reason, "error", err)
 	return page(refused.status), false
 }
@@ -142,9 +151,12 @@ func ownCookie(name, value string, expires time.Time) field {
 
 // finishSignIn answers a user who comes back from the identity provider.
 func (s *Server) finishSignIn(r *request, a *arrival) answer {
+	a.signsIn = true
 	own, err := s.exchangeCode(r, a)
 	if err != nil {
 		own, _ = a.refuseUser(s, err)
+	} else {
+		a.front.counts.add(authSuccess, 1)
 	}
 	return own
 }

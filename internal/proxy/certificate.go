@@ -17,12 +17,13 @@ import (
 type certificates struct {
 	byName  map[string][]*tls.Certificate // exact, and "*.example.com"; best first
 	initial *tls.Certificate              // the default certificate
-	anyKey  bool                          // whatever algorithm the key is of
+	ids     map[*tls.Certificate]string
+	anyKey  bool // whatever algorithm the key is of
 }
 
 // newCertificates sorts certificates by name. One that cannot be read is left out.
 func newCertificates(config *TLS) (*certificates, error) {
-	c := &certificates{byName: map[string][]*tls.Certificate{}, anyKey: config.Network}
+	c := &certificates{byName: map[string][]*tls.Certificate{}, ids: map[*tls.Certificate]string{}, anyKey: config.Network}
 	var errs []error
 	all := make([]*tls.Certificate, 0, 1+len(config.Certificates))
 	for i := range 1 + len(config.Certificates) {
@@ -37,6 +38,9 @@ func newCertificates(config *TLS) (*certificates, error) {
 		}
 		if i == 0 {
 			c.initial = cert
+		}
+		if i < len(config.IDs) {
+			c.ids[cert] = config.IDs[i]
 		}
 		all = append(all, cert)
 	}
@@ -99,6 +103,22 @@ func rank(leaf *x509.Certificate) [4]int64 {
 // choose picks the certificate for a client: the best of those for the name it asks for that it can work with, or else
 // the best for the name, or else the default one.
 func (c *certificates) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	cert, err := c.pick(hello)
+	if into, ok := hello.Context().Value(presented{}).(**tls.Certificate); ok {
+		*into = cert
+	}
+	return cert, err
+}
+
+// names returns the ID of a certificate, and whether it is for a name.
+func (c *certificates) names(cert *tls.Certificate, name string) (id string, named bool) {
+	if cert == nil {
+		return "", false
+	}
+	return c.ids[cert], name != "" && cert.Leaf.VerifyHostname(strings.TrimSuffix(name, ".")) == nil
+}
+
+func (c *certificates) pick(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
 	exact := c.byName[name]
 	var wild []*tls.Certificate
@@ -128,6 +148,6 @@ func (c *certificates) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 func (t *TLS) equal(other *TLS) bool {
 	same := func(a, b tls.Certificate) bool { return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal) }
 	mutual := t.Mutual == other.Mutual || t.Mutual != nil && other.Mutual != nil && *t.Mutual == *other.Mutual
-	return mutual && t.Policy == other.Policy && t.HTTP2 == other.HTTP2 && same(t.Certificate, other.Certificate) &&
+	return mutual && t.Policy == other.Policy && t.HTTP2 == other.HTTP2 && same(t.Certificate, other.Certificate) && slices.Equal(t.IDs, other.IDs) &&
 		slices.EqualFunc(t.Certificates, other.Certificates, same)
 }

@@ -35,6 +35,8 @@ type LoadBalancer struct {
 	IdleTimeout     time.Duration // idle_timeout.timeout_seconds
 	ClientKeepAlive time.Duration // client_keep_alive.seconds
 	DesyncMode      DesyncMode    // routing.http.desync_mitigation_mode
+	AccessLog       bool          // access_logs.s3.enabled: Options.Logs is told of requests
+	ConnectionLog   bool          // connection_logs.s3.enabled
 	Attributes      HeaderAttributes
 	Listeners       []Listener
 }
@@ -90,6 +92,7 @@ type TLS struct {
 	// Certificates are the others, chosen by the name a client asks for (SNI). Of several for a name the best is taken:
 	// ECDSA before RSA, SHA before MD5, long keys, long validity (ELB "SSL certificates").
 	Certificates []tls.Certificate
+	IDs          []string   // of Certificate and Certificates, for access logs; may be empty
 	Policy       string     // a name such as ELBSecurityPolicy-TLS13-1-2-2021-06; empty means ELBSecurityPolicy-2016-08, as for the API
 	Network      bool       // of a Network Load Balancer, where it does not matter which algorithm a certificate's key is of
 	HTTP2        bool       // routing.http2.enabled of the load balancer, true by default there
@@ -120,6 +123,7 @@ type ListenerAttributes struct {
 // Rule matches when every condition holds.
 type Rule struct {
 	ID         RuleID
+	Priority   int // for access logs
 	Conditions []Condition
 	Transforms Transforms
 	Action     Action

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,6 +34,12 @@ type clientConn struct {
 	// come within the idle timeout.
 	inHead bool
 	fields fields // memory for the next request
+	// Bytes that were read and written.
+	in, out atomic.Int64
+
+	counts  *counts // that this connection is in
+	tracing sync.Once
+	traceID string // in logs
 
 	// Guarded by mu.
 	waiting bool // between requests
@@ -56,6 +63,7 @@ func newClientConn(k *socket, tcp net.Conn) *clientConn {
 // Read is for the bufio.Reader on top.
 func (c *clientConn) Read(p []byte) (int, error) {
 	n, err := c.raw.Read(p)
+	c.in.Add(int64(n))
 	if n > 0 && !c.inHead {
 		c.dog.touch()
 	}
@@ -64,6 +72,7 @@ func (c *clientConn) Read(p []byte) (int, error) {
 
 func (c *clientConn) Write(p []byte) (int, error) {
 	n, err := c.raw.Write(p)
+	c.out.Add(int64(n))
 	if n > 0 {
 		c.dog.touch()
 	}
@@ -104,11 +113,15 @@ func (c *clientConn) serve() {
 		unhook()
 		c.dog.end()
 		closeQuietly(c.raw)
+		c.counts.add(activeConnections, -1)
 		c.socket.forget(c)
 		c.br.Reset(nil)
 		readers.Put(c.br)
 	}()
-	if c.socket.front.Load().tls != nil && !c.secure() {
+	switch front := c.socket.front.Load(); {
+	case front.tls == nil:
+		c.logConnection(front, c.opened, "")
+	case !c.secure():
 		return
 	}
 	if c.tls != nil && c.raw.(*tls.Conn).ConnectionState().NegotiatedProtocol == "h2" {
@@ -119,23 +132,31 @@ func (c *clientConn) serve() {
 		front := c.socket.front.Load()
 		c.dog.limit(front.idleTimeout)
 		c.inHead = true
+		received, sent := c.consumed(), c.out.Load()
 		r, err := readRequest(c.br, c.fields[:0])
 		c.inHead = false
+		a := c.arrival(front)
 		if err == nil {
 			err = r.judge(front.desync)
 		}
 		if err != nil {
-			c.refuse(r, c.arrival(front), err)
+			c.refuse(r, a, err)
+			c.settle(r, a, c.consumed()-received, c.out.Load()-sent)
 			return
 		}
 		c.dog.touch()
 		c.fields = r.fields
-		if !c.proceeds(r) || !c.handle(r, c.arrival(front)) {
+		goesOn := c.proceeds(r) && c.handle(r, a)
+		c.settle(r, a, c.consumed()-received, c.out.Load()-sent)
+		if !goesOn {
 			return
 		}
 		clear(c.fields)
 	}
 }
+
+// consumed is how many bytes of the client's have been used up.
+func (c *clientConn) consumed() int64 { return c.in.Load() - int64(c.br.Buffered()) }
 
 // next waits for the first byte of a request.
 func (c *clientConn) next() bool {
@@ -218,6 +239,7 @@ func (c *clientConn) conclude(r *request, a *arrival, own answer, keep bool) boo
 
 // say writes an answer of our own.
 func (c *clientConn) say(r *request, a *arrival, own answer, keep bool) bool {
+	a.said(own)
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	if c.expired.Load() || !keep {

@@ -88,9 +88,9 @@ func (k *datagrams) deliver(client netip.AddrPort, packet []byte) {
 		named = front.quicTarget(packet)
 	}
 	k.mu.Lock()
-	f := k.flows[datagramKey{client, nil}]
+	f := k.alive(datagramKey{client, nil})
 	if named != nil && (f == nil || f.target != named) {
-		f = k.flows[datagramKey{client, named}]
+		f = k.alive(datagramKey{client, named})
 	}
 	if f == nil && !k.closing {
 		f = k.begin(front, client, named)
@@ -99,6 +99,14 @@ func (k *datagrams) deliver(client netip.AddrPort, packet []byte) {
 	if f != nil {
 		f.send(packet)
 	}
+}
+
+// alive finds a flow that has not ended. datagrams.mu is held.
+func (k *datagrams) alive(key datagramKey) *datagramFlow {
+	if f := k.flows[key]; f != nil && !f.ended() {
+		return f
+	}
+	return nil
 }
 
 // begin makes a flow to the target that a packet names, or else to one by the flow's hash. datagrams.mu is held.
@@ -110,7 +118,7 @@ func (k *datagrams) begin(front *nodeFront, client netip.AddrPort, named *target
 		settings = t.group.network.Load().settings
 	} else {
 		key.server = nil
-		if f := k.flows[key]; f != nil {
+		if f := k.alive(key); f != nil {
 			return f // the server it names takes no new flows
 		}
 		if t, settings = k.server.acquire(front, client); t == nil {
@@ -159,7 +167,9 @@ func (f *datagramFlow) run() {
 		f.target.drops(f)
 		f.target.release()
 		f.socket.mu.Lock()
-		delete(f.socket.flows, f.key)
+		if f.socket.flows[f.key] == f { // another one may have begun
+			delete(f.socket.flows, f.key)
+		}
 		f.socket.mu.Unlock()
 	}()
 	unhook := context.AfterFunc(ctx, f.end)

@@ -6,7 +6,8 @@
 // that is taken away drains.
 //
 // A request goes through request.go (the head is read and judged), route.go (a rule of the frontend, an immutable value
-// that each Apply replaces, so no lock is taken), group.go (a target) and forward.go (there and back); answer.go has what
+// that each Apply replaces, so no lock is taken), group.go (a target) and forward.go (there and back); authenticate.go and jwt.go
+// decide whose requests are served at all; answer.go has what
 // the load balancer says itself. HTTP/1 is read and written here, on both sides, and not by net/http: that answers
 // malformed requests in its own words, hides the forms that request smuggling uses and repeated Host fields, rewrites the
 // case and order of fields, and sends requests again by rules of its own. HTTP/2 leaves no such freedom, so its frames are
@@ -42,6 +43,10 @@
 //     only, as conditions see it. A rule with an expression that is not understood never matches.
 //   - Severe requests are 400 in desync mode monitor too, since nobody says where they would end.
 //   - Stickiness cookies are set in answers of targets only. Their key turns every day, and follows from a secret.
+//   - A session is sealed like stickiness cookies are, and is good for its provider, client and cookie name only. Every
+//     listener that has users sign in takes their return from the provider at /oauth2/idpresponse, ahead of its rules.
+//     Only a request's own authenticate action drops x-amzn-oidc- fields of the client's. A token's times have no
+//     tolerance.
 //   - Targets of HTTP/2 and gRPC are spoken to by net/http (relay.go), in both directions at once, with fields in lower case
 //     but for the load balancer's own. Our own answers to gRPC calls are pages too: clients make codes of the status.
 //     A failed request is not sent again but where net/http knows that the target did not see it.

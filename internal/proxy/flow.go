@@ -127,7 +127,7 @@ func (f *flow) secure(ctx context.Context) (alpn string, err error) {
 	}
 	conn := tls.Server(f.client.Conn, f.front.tls.config)
 	if err := conn.HandshakeContext(ctx); err != nil {
-		f.front.counts.clientTLSErrors.Add(1)
+		f.front.counts.add(clientTLSErrors, 1)
 		return "", err
 	}
 	f.dog.touch()

@@ -51,6 +51,7 @@ func (c *side) forward(r *request, a *arrival, t *target) bool {
 				return false
 			}
 			t.blame("cannot connect to a target", err)
+			a.front.counts.connectionError(t, err)
 			return c.answerFailure(r, a, connectStatus(c, err))
 		}
 		x := exchange{c: c, r: r, a: a, t: t, tc: tc}
@@ -119,6 +120,7 @@ func (x *exchange) run() (reuse, keep, again bool) {
 		x.t.blame("cannot send a request to a target", err)
 		return false, x.c.answerFailure(x.r, x.a, 502), false
 	}
+	x.a.dispatched = x.c.server.clock.Now()
 	x.uploaded = make(chan struct{})
 	if x.c.alert && x.phase.Load() == sent {
 		close(x.uploaded)
@@ -133,6 +135,7 @@ func (x *exchange) run() (reuse, keep, again bool) {
 		}
 		return false, x.fail(err), false
 	}
+	x.a.answered, x.a.status, x.a.targetStatus = x.c.server.clock.Now(), resp.status, resp.status
 	if resp.status == 101 {
 		x.stopUpload()
 		if c, ok := x.c.voice.(*clientConn); ok { // as only HTTP/1 upgrades
@@ -259,7 +262,8 @@ func (x *exchange) fail(err error) bool {
 	status := 502
 	switch phase := x.phase.Load(); {
 	case phase == aborted, x.c.alert && x.c.isKilled():
-		return false // 460: there is nobody to tell
+		x.a.status = 460
+		return false // there is nobody to tell
 	case phase == malformed:
 		status = 400
 	case x.c.expired.Load() && phase == receiving:

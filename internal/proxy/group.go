@@ -10,7 +10,8 @@ import (
 
 // group is a target group at work. Its identity lasts as long as the group is configured, so compiled rules refer to it.
 type group struct {
-	id TargetGroupID
+	id     TargetGroupID
+	counts counts // up to lastGroupMetric
 
 	// Guarded by Server.mu.
 	config   TargetGroup

@@ -24,6 +24,8 @@ type arrival struct {
 	at    time.Time
 	tls   *secured // nil when the client speaks plain HTTP
 
+	account
+
 	cookies    fields // Set-Cookie fields for a target's answer
 	onCookie   string // a cookie of the application's; when the target sets it, so is ours
 	thenCookie string // its value
@@ -59,7 +61,8 @@ func (r *request) appendHead(b []byte, a *arrival) []byte {
 	b = strconv.AppendUint(b, uint64(a.front.port), 10)
 	b = append(b, "\r\n"...)
 	b = r.appendHosts(b, a.front)
-	b = appendField(b, "X-Amzn-Trace-Id", traceID(r, a.at))
+	a.trace = traceID(r, a.at)
+	b = appendField(b, "X-Amzn-Trace-Id", a.trace)
 	if name := a.front.tlsHeaders; name[0] != "" && a.tls != nil {
 		b = appendField(b, name[0], a.tls.version)
 		b = appendField(b, name[1], a.tls.suite)

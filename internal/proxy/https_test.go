@@ -206,7 +206,7 @@ func TestSecurityPolicies(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, "failures are counted", func() bool { return r.Counts("lb").ClientTLSNegotiationErrorCount == failures })
+	eventually(t, "failures are counted", func() bool { return r.Counts("lb")["ClientTLSNegotiationErrorCount"] == failures })
 	if failures == 0 {
 		t.Error("no failure")
 	}
@@ -265,7 +265,7 @@ func TestHandshakeTimeout(t *testing.T) {
 	if b, _ := io.ReadAll(plain.from); strings.Contains(string(b), "HTTP/1.1 2") {
 		t.Errorf("got %q", b)
 	}
-	eventually(t, "failures are counted", func() bool { return r.Counts("lb").ClientTLSNegotiationErrorCount == 2 })
+	eventually(t, "failures are counted", func() bool { return r.Counts("lb")["ClientTLSNegotiationErrorCount"] == 2 })
 }
 
 // connections counts the clients' connections.

@@ -24,10 +24,10 @@ const (
 )
 
 // newIDPClient speaks to identity providers.
-func newIDPClient(options Options, dial dialFunc) *http.Client {
+func newIDPClient(options Options) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
-			DialContext: dial, TLSClientConfig: &tls.Config{RootCAs: options.Roots, MinVersion: tls.VersionTLS12}, TLSHandshakeTimeout: idpTimeout,
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: options.Roots, MinVersion: tls.VersionTLS12}, TLSHandshakeTimeout: idpTimeout,
 			IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
 		},
 		// Sessions, and what tokens are for, end at the endpoint that was configured.

@@ -152,6 +152,13 @@ func takesKey(c *x509.Certificate) bool {
 	return false
 }
 
+// rejectionOf is why a handshake failed, as connection logs word it.
+func rejectionOf(err error) rejection {
+	reason := rejection("UnmappedConnectionError")
+	_ = errors.As(err, &reason) // or it is that
+	return reason
+}
+
 func rejected(err error) rejection {
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError

@@ -707,7 +707,7 @@ func TestNetworkTLS(t *testing.T) {
 	if _, err := tls.Dial("tcp", n.at("a"), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil {
 		t.Error("an old client was let in")
 	}
-	eventually(t, "the failure is counted", func() bool { return n.Counts("net").ClientTLSNegotiationErrorCount == 1 })
+	eventually(t, "the failure is counted", func() bool { return n.Counts("net")["ClientTLSNegotiationErrorCount"] == 1 })
 }
 
 // buffered is a connection of which some was read already.
@@ -731,4 +731,34 @@ func TestNetworkCheckHost(t *testing.T) {
 		t.Errorf("check %q", head)
 	}
 	eventually(t, "healthy after one success", func() bool { return n.states("group") == "one healthy" })
+}
+
+// TestIPv6Target: clients of IPv4 reach targets of IPv6, which do not see their address.
+func TestIPv6Target(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, "six\n")
+			closeQuietly(conn)
+		}
+	}()
+	t.Cleanup(func() {
+		closeListener(l)
+		<-done
+	})
+	n := newNodes(t, Options{}, NetworkTCP)
+	n.group().Network.PreserveClientIP = true
+	n.to(targetAt(t, "six", l))
+	if got := n.answerer("a"); got != "six" {
+		t.Errorf("got %s", got)
+	}
 }

@@ -68,15 +68,19 @@ func (s *stream) relay(r *request, a *arrival, t *target) bool {
 	if s.isKilled() || s.expired.Load() {
 		cancel()
 	}
-	resp, err := t.streams.RoundTrip(s.onward(ctx, r, a, t))
+	out := s.onward(ctx, r, a, t)
+	a.dispatched = s.server.clock.Now()
+	resp, err := t.streams.RoundTrip(out)
 	defer t.settle()
 	if err != nil {
 		if s.isKilled() {
+			a.status = 460
 			return false
 		}
 		t.blame("no answer from a target", err)
 		return s.conclude(r, a, page(connectStatus(&s.side, err)), true)
 	}
+	a.answered, a.status, a.targetStatus = s.server.clock.Now(), resp.StatusCode, resp.StatusCode
 	defer func() { _ = resp.Body.Close() }()
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)

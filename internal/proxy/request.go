@@ -23,8 +23,10 @@ type request struct {
 	// ambiguous is set when another parser might see other borders in this request (class Ambiguous of ELB
 	// "Desync mitigation mode"): it is served, then both connections are closed.
 	ambiguous bool
-	odd       bool // the version is one that nobody defined
-	rehosted  bool // host is not the client's
+	why       string // it is that, or severe: the first reason, as access logs word it
+	severe    bool   // it is refused
+	odd       bool   // the version is one that nobody defined
+	rehosted  bool   // host is not the client's
 }
 
 // judge applies the mode that the load balancer is in. Severe requests are refused by then, in mode monitor too: what
@@ -59,6 +61,18 @@ func (r *request) irregular() bool {
 		}
 	}
 	return false
+}
+
+// doubt makes a request ambiguous.
+func (r *request) doubt(why string) {
+	r.ambiguous = true
+	r.why = orElse(r.why, why)
+}
+
+// refuse is for a request that nobody should serve.
+func (r *request) refuse(why string) error {
+	r.why, r.severe = why, true
+	return refusal(400)
 }
 
 // refusal is why the load balancer answers a request by itself: its status.
@@ -143,14 +157,14 @@ func headTrouble(err error) error {
 func (r *request) requestLine(line string) error {
 	method, rest, found := strings.Cut(line, " ")
 	if !found || !isToken(method) {
-		return refusal(400)
+		return r.refuse("BadMethod")
 	}
 	r.method, r.version = method, 9
 	r.target = rest
 	if i := strings.LastIndexByte(rest, ' '); i >= 0 {
 		version := rest[i+1:]
 		if !strings.HasPrefix(version, "HTTP/") {
-			return refusal(400)
+			return r.refuse("BadVersion")
 		}
 		r.target = rest[:i]
 		switch {
@@ -163,10 +177,10 @@ func (r *request) requestLine(line string) error {
 			return refusal(505)
 		default:
 			r.version = 11
-			return refusal(400)
+			return r.refuse("BadVersion")
 		}
 	} else if method != "GET" {
-		return refusal(400)
+		return r.refuse("BadVersion")
 	}
 	if r.target == "" {
 		return refusal(400)
@@ -174,9 +188,9 @@ func (r *request) requestLine(line string) error {
 	for i := 0; i < len(r.target); i++ {
 		switch c := r.target[i]; {
 		case c == 0, c == '\r':
-			return refusal(400)
+			return r.refuse("BadUri")
 		case c < ' ', c == 0x7f:
-			r.ambiguous = true
+			r.doubt("AmbiguousUri")
 		}
 	}
 	return nil
@@ -185,13 +199,14 @@ func (r *request) requestLine(line string) error {
 // headerLine parses one line, letting through what the load balancer lets through: names need not be tokens.
 func (r *request) headerLine(line string) (field, error) {
 	if strings.ContainsAny(line, "\x00\r") {
+		_ = r.refuse("BadHeader") // headTrouble makes the same of errMalformed
 		return field{}, errMalformed
 	}
 	if line[0] == ' ' || line[0] == '\t' {
 		// A folded line is not joined to the one before: it counts as a name of its own
 		// (ELB "Troubleshoot your Application Load Balancers": "multi-line headers"). With a colon in it, it may
 		// hide a field from us or from the target.
-		r.ambiguous = true
+		r.doubt("EmptyHeader")
 		name := strings.Trim(line, " \t")
 		if strings.ContainsAny(name, ": \t") || suspicious(name) {
 			return field{}, errMalformed
@@ -208,7 +223,7 @@ func (r *request) headerLine(line string) (field, error) {
 		}
 	}
 	if suspicious(name) {
-		r.ambiguous = true
+		r.doubt("SuspiciousHeader")
 	}
 	return field{name, strings.Trim(value, " \t")}, nil
 }
@@ -316,7 +331,10 @@ func (r *request) frame() error {
 		case strings.EqualFold(f.name, "Content-Length"):
 			n, ok := parseLength(f.value)
 			if !ok || length >= 0 && n != length {
-				return refusal(400) // BadContentLength, MultipleContentLength
+				if ok {
+					return r.refuse("MultipleContentLength")
+				}
+				return r.refuse("BadContentLength")
 			}
 			length = n
 			lengths++
@@ -324,6 +342,7 @@ func (r *request) frame() error {
 			encodings++
 			n, err := codings(f.value)
 			if err != nil {
+				r.why, r.severe = "BadTransferEncoding", true
 				return err
 			}
 			chunked += n
@@ -331,11 +350,15 @@ func (r *request) frame() error {
 	}
 	switch {
 	case chunked > 1, encodings > 0 && r.version != 11:
-		return refusal(400) // MultipleTransferEncodingChunked; HTTP/1.0 has no codings
-	case lengths > 1, lengths > 0 && encodings > 0:
-		r.ambiguous = true // DuplicateContentLength, BothTeClPresent
-	case (r.method == "GET" || r.method == "HEAD") && (length > 0 || encodings > 0):
-		r.ambiguous = true // UndefinedContentLengthSemantics, UndefinedTransferEncodingSemantics
+		return r.refuse("MultipleTransferEncodingChunked") // and HTTP/1.0 has no codings
+	case lengths > 0 && encodings > 0:
+		r.doubt("BothTeClPresent")
+	case lengths > 1:
+		r.doubt("DuplicateContentLength")
+	case (r.method == "GET" || r.method == "HEAD") && encodings > 0:
+		r.doubt("UndefinedTransferEncodingSemantics")
+	case (r.method == "GET" || r.method == "HEAD") && length > 0:
+		r.doubt("UndefinedContentLengthSemantics")
 	}
 	switch {
 	case chunked == 1:

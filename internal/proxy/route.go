@@ -10,22 +10,24 @@ import (
 
 // frontend is a listener compiled for serving: immutable, and replaced as a whole. A request uses the one it began with.
 type frontend struct {
-	balancer    LoadBalancerID
-	listener    ListenerID
-	port        uint16
-	dnsName     string
-	idleTimeout time.Duration
-	keepAlive   time.Duration
-	headers     HeaderAttributes
-	tls         *terminator              // nil for plain HTTP
-	tlsHeaders  [2]string                // the names for version and cipher suite, or empty
-	certHeaders *[certHeaderCount]string // the names for a client's certificate, or nil
-	responses   fields                   // set in every answer
-	counts      *counts
-	desync      DesyncMode
-	rules       []route
-	fallback    action
-	signIns     map[string]*authenticator // of all actions, by their keys
+	balancer                 LoadBalancerID
+	listener                 ListenerID
+	port                     uint16
+	dnsName                  string
+	idleTimeout              time.Duration
+	keepAlive                time.Duration
+	headers                  HeaderAttributes
+	tls                      *terminator              // nil for plain HTTP
+	tlsHeaders               [2]string                // the names for version and cipher suite, or empty
+	certHeaders              *[certHeaderCount]string // the names for a client's certificate, or nil
+	responses                fields                   // set in every answer
+	counts                   *counts
+	desync                   DesyncMode
+	address                  netip.Addr
+	accessLog, connectionLog bool
+	rules                    []route
+	fallback                 action
+	signIns                  map[string]*authenticator // of all actions, by their keys
 }
 
 // route is a rule compiled.
@@ -42,6 +44,7 @@ type action struct {
 	stickiness time.Duration
 	redirect   *Redirect
 	fixed      *FixedResponse
+	priority   int       // of the rule; 0 for the default one
 	rewrites   *rewrites // of the rule, or nil
 }
 
@@ -58,6 +61,7 @@ func (s *Server) compileFrontend(lb *LoadBalancer, l *Listener, before *frontend
 		port: l.Port, dnsName: lb.DNSName, headers: lb.Attributes, balancer: lb.ID, listener: l.ID,
 		idleTimeout: orElse(lb.IdleTimeout, 60*time.Second), keepAlive: orElse(lb.ClientKeepAlive, time.Hour),
 		responses: l.Attributes.responses(), counts: s.countsOf(lb.ID), desync: lb.DesyncMode,
+		address: lb.Address, accessLog: lb.AccessLog, connectionLog: lb.ConnectionLog,
 	}
 	var errs []error
 	var err error
@@ -122,6 +126,7 @@ func compileRule(r *Rule, groups map[TargetGroupID]*group) (*route, error) {
 	}
 	var err error
 	rule.action, err = compileAction(r.Action, groups)
+	rule.action.priority = r.Priority
 	var trouble error
 	if rule.action.rewrites, trouble = compileRewrites(r.Transforms); trouble != nil {
 		return nil, errors.Join(err, trouble) // rather no rule than one that sends what was not meant

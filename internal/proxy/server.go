@@ -33,6 +33,7 @@ type Options struct {
 	CookieSecret []byte
 	// Roots are whom to trust for identity providers; those of the machine when nil.
 	Roots *x509.CertPool
+	Logs  Logs // may be nil
 }
 
 // Server is a running data plane. Its methods may be called at the same time.
@@ -48,6 +49,7 @@ type Server struct {
 	signer   *signer
 	idp      *http.Client
 	keys     keySets
+	logs     Logs
 
 	context    context.Context // done when the server is closed
 	stop       context.CancelFunc
@@ -89,7 +91,8 @@ func New(options Options) *Server {
 		// Go sets SO_REUSEADDR on listening sockets, so a port is free as soon as its listener is closed.
 		s.listen = (&net.ListenConfig{}).Listen
 	}
-	s.signer, s.idp = newSigner(s.cookies.secret), newIDPClient(options, s.dial)
+	s.logs = options.Logs
+	s.signer, s.idp = newSigner(s.cookies.secret), newIDPClient(options)
 	s.context, s.stop = context.WithCancel(context.Background())
 	return s
 }

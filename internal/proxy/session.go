@@ -69,6 +69,7 @@ func (s *Server) session(r *request, a *arrival, by *authenticator) (*session, e
 	if err != nil {
 		return nil, err
 	}
+	a.front.counts.add(authRefresh, 1)
 	cookies, err := s.sessionCookies(fresh, r, a, by)
 	if err != nil {
 		return nil, err

@@ -111,6 +111,7 @@ func (c *side) handle(r *request, a *arrival) bool {
 		return c.answer(r, a, c.server.finishSignIn(r, a))
 	}
 	to := a.front.route(r, a.peer.Addr())
+	a.action = to
 	if to.signIn != nil || to.token != nil {
 		if own, ok := c.admit(r, a, to); !ok {
 			return c.answer(r, a, own)
@@ -125,7 +126,11 @@ func (c *side) handle(r *request, a *arrival) bool {
 		if to.rewrites != nil {
 			rewritten, ok := to.rewrites.apply(r)
 			if !ok {
+				a.transform = "TransformFailed"
 				return c.answer(r, a, page(500))
+			}
+			if rewritten.rehosted || rewritten.target != r.target {
+				a.rewritten, a.transform = rewritten, "TransformSuccess"
 			}
 			r = rewritten
 		}
@@ -140,6 +145,7 @@ func (c *side) handle(r *request, a *arrival) bool {
 		if t == nil {
 			return c.answer(r, a, page(503))
 		}
+		a.target = t
 		defer t.release()
 		if stream, ok := c.voice.(*stream); ok && t.streams != nil {
 			return stream.relay(r, a, t)

@@ -77,6 +77,9 @@ func (k *socket) begin(raw net.Conn) {
 		return
 	}
 	k.conns[c] = struct{}{}
+	c.counts = k.front.Load().counts
+	c.counts.add(newConnections, 1)
+	c.counts.add(activeConnections, 1)
 	k.server.background.Go(c.serve)
 }
 

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,10 +22,12 @@ type stream struct {
 	w    http.ResponseWriter
 	from *http.Request
 
-	began    time.Time // the connection
-	last     bool      // of the connection's requests
-	status   int       // of the answer that begins
-	broken   bool      // to be ended by RST_STREAM
+	began    time.Time    // the connection
+	last     bool         // of the connection's requests
+	status   int          // of the answer that begins
+	in       atomic.Int64 // bytes of the request's body
+	out      int64        // bytes of the answer's
+	broken   bool         // to be ended by RST_STREAM
 	unhook   func() bool
 	bodyOver sync.Once // closing the request's body
 	answered bool      // guarded by mu: the head is on its way
@@ -65,6 +68,7 @@ func (s *stream) kill() {
 // Read is for the bufio.Reader on top.
 func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.from.Body.Read(p)
+	s.in.Add(int64(n))
 	if n > 0 {
 		s.dog.touch()
 	}
@@ -120,6 +124,7 @@ func (s *stream) keeps(_ *request, front *frontend) bool {
 }
 
 func (s *stream) answer(r *request, a *arrival, own answer) bool {
+	a.said(own)
 	h := s.w.Header()
 	clear(h)
 	for _, f := range own.fields(make(fields, 0, 8), a, s.server.clock.Now()) {
@@ -134,7 +139,8 @@ func (s *stream) answer(r *request, a *arrival, own answer) bool {
 		_ = s.w.(interface{ SetWriteDeadline(time.Time) error }).SetWriteDeadline(time.Now().Add(lastWords))
 	}
 	s.commit()
-	_, err := io.WriteString(s.w, body)
+	n, err := io.WriteString(s.w, body)
+	s.out += int64(n)
 	return err == nil
 }
 
@@ -214,6 +220,7 @@ func (s *stream) commit() {
 func (s *stream) Write(p []byte) (int, error) {
 	s.commit()
 	n, err := s.w.Write(p)
+	s.out += int64(n)
 	if err == nil {
 		err = s.w.(interface{ FlushError() error }).FlushError()
 	}
@@ -227,7 +234,9 @@ func (s *stream) Write(p []byte) (int, error) {
 func (s *stream) finish(last []byte, trailers fields) error {
 	s.commit()
 	if len(last) > 0 {
-		if _, err := s.w.Write(last); err != nil {
+		n, err := s.w.Write(last)
+		s.out += int64(n)
+		if err != nil {
 			return err
 		}
 	}

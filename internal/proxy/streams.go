@@ -176,7 +176,8 @@ func (h *streams) ServeHTTP(w http.ResponseWriter, from *http.Request) {
 	var status refusal
 	if errors.As(err, &status) {
 		s.answer(r, a, page(int(status)))
-		return
+	} else {
+		s.handle(r, a)
 	}
-	s.handle(r, a)
+	c.settle(r, a, int64(r.size)+s.in.Load(), s.out)
 }

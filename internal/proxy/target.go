@@ -157,8 +157,16 @@ func (t *target) blame(what string, err error) {
 // Load Balancers": "Application Load Balancers do not validate certificates on targets").
 func handshake(ctx context.Context, tcp net.Conn) (net.Conn, error) {
 	c := tls.Client(tcp, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10}) //nolint:gosec // as above
-	return c, c.HandshakeContext(ctx)
+	if err := c.HandshakeContext(ctx); err != nil {
+		return c, handshakeError{err}
+	}
+	return c, nil
 }
+
+// handshakeError is trouble with a target's TLS.
+type handshakeError struct{ error }
+
+func (e handshakeError) Unwrap() error { return e.error }
 
 // put gives a connection back for the next request, or closes it when there will be none.
 func (t *target) put(c *targetConn, idleTimeout time.Duration) {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -11,16 +12,39 @@ import (
 // terminator ends clients' TLS at a listener. It is immutable, and stays the same over Applies that do not change the
 // listener's TLS section, so that sessions can be resumed.
 type terminator struct {
-	section TLS
-	config  *tls.Config
+	section      TLS
+	config       *tls.Config
+	certificates *certificates
+}
+
+// presented is the key under which a handshake's context has a place for the certificate that is chosen.
+type presented struct{}
+
+// curveName is the name of a key exchange, as logs word it.
+func curveName(id tls.CurveID) string {
+	switch id {
+	case 0:
+		return ""
+	case tls.CurveP256:
+		return "secp256r1"
+	case tls.CurveP384:
+		return "secp384r1"
+	case tls.CurveP521:
+		return "secp521r1"
+	}
+	return strings.ToLower(id.String())
 }
 
 // secured is what is known of a client's TLS connection, as the X-Amzn-Tls- headers and logs word it.
 type secured struct {
-	version string      // TLSv1.3
-	suite   string      // OpenSSL's name
-	name    string      // SNI
-	cert    *clientCert // nil when the client was asked for none, or has none
+	version string // TLSv1.3
+	suite   string // OpenSSL's name
+	name    string // SNI
+	named   bool   // there was a certificate for it
+	curve   string
+	// certificate is the ID of the one presented.
+	certificate string
+	cert        *clientCert // nil when the client was asked for none, or has none
 }
 
 // newTerminator makes a terminator, or takes the one there is. With an error it is one that serves what was understood;
@@ -37,6 +61,7 @@ func newTerminator(section *TLS, before *frontend, clock Clock) (*terminator, er
 		err = errors.Join(err, fmt.Errorf("security policy %q is not known", section.Policy))
 		all = &certificates{}
 	}
+	t.certificates = all
 	t.config = &tls.Config{
 		MinVersion: p.low, MaxVersion: p.high, CipherSuites: p.suites, CurvePreferences: classicalCurves, //nolint:gosec // as the policy says
 		GetCertificate: all.choose, NextProtos: []string{"http/1.1"},
@@ -61,18 +86,29 @@ func (c *clientConn) secure() bool {
 	front := c.socket.front.Load()
 	conn := tls.Server(c.tcp, front.tls.config)
 	c.inHead = true
-	err := conn.HandshakeContext(c.server.context)
+	began := c.server.clock.Now()
+	var chosen *tls.Certificate
+	err := conn.HandshakeContext(context.WithValue(c.server.context, presented{}, &chosen))
 	c.inHead = false
 	if err != nil {
-		front.counts.clientTLSErrors.Add(1)
+		front.counts.add(clientTLSErrors, 1)
+		c.logConnection(front, began, "Failed:"+string(rejectionOf(err)))
 		return false
 	}
 	state := conn.ConnectionState()
 	c.dog.touch()
-	c.tls = &secured{version: versionName(state.Version), suite: suiteName(state.CipherSuite), name: state.ServerName}
+	c.tls = &secured{version: versionName(state.Version), suite: suiteName(state.CipherSuite), name: state.ServerName, curve: curveName(state.CurveID)}
+	if c.tls.certificate = "session-reused"; !state.DidResume {
+		c.tls.certificate, c.tls.named = front.tls.certificates.names(chosen, state.ServerName)
+	}
 	if mutual := front.tls.section.Mutual; mutual != nil && len(state.PeerCertificates) > 0 {
 		c.tls.cert = newClientCert(state.PeerCertificates, mutual.TrustStore != nil)
 	}
+	verification := ""
+	if c.tls.cert != nil && front.tls.section.Mutual.TrustStore != nil {
+		verification = "Success"
+	}
+	c.logConnection(front, began, verification)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.raw = conn

@@ -82,14 +82,18 @@ func (l lab) controller() []process.Part {
 		return nil
 	}
 	endpoint := l.endpoint()
-	return []process.Part{{Name: "controller",
+	controller := process.Part{Name: "controller",
 		Args: []string{l.Sluice, "controller", "--kubeconfig=" + l.controllerKubeconfig(), "--cluster-name=lab",
 			"--aws-region=" + network.Region, "--aws-vpc-id=" + l.Inventory.VPC,
 			"--enable-leader-election=false", // there is one, and one that was killed would wait for its own lease
 			fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", l.Ports.Metrics),
 			fmt.Sprintf("--health-probe-bind-address=127.0.0.1:%d", l.Ports.Health)},
 		Env: []string{"AWS_ENDPOINT_URL=" + endpoint.URL, "AWS_REGION=" + network.Region,
-			"AWS_ACCESS_KEY_ID=" + endpoint.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + endpoint.SecretAccessKey}}}
+			"AWS_ACCESS_KEY_ID=" + endpoint.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + endpoint.SecretAccessKey}}
+	if l.AWSEndpoint == "" { // records follow in every hosted zone that local AWS has; another AWS may have none
+		controller.Args = append(controller.Args, "--source=service", "--source=ingress", "--source=crd", "--provider=aws", "--policy=sync")
+	}
+	return []process.Part{controller}
 }
 
 // all lists every part, in the order in which they depend on each other.

@@ -16,6 +16,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
+	"github.com/aws/aws-sdk-go-v2/service/shield"
+	"github.com/aws/aws-sdk-go-v2/service/wafregional"
+	"github.com/aws/aws-sdk-go-v2/service/wafv2"
 	"github.com/aws/smithy-go"
 
 	"github.com/sluicehq/sluice/internal/lb"
@@ -27,7 +30,10 @@ type api struct {
 	acm     *acm.Client
 	elb     *elb.Client
 	ec2     *ec2.Client
+	shield  *shield.Client
 	tagging *resourcegroupstaggingapi.Client
+	waf     *wafregional.Client
+	wafv2   *wafv2.Client
 }
 
 // newAPI makes the clients. Retrying is the SDK's; the budget paces every attempt.
@@ -37,7 +43,10 @@ func newAPI(config aws.Config, b *budget) api {
 		acm:     acm.NewFromConfig(config),
 		elb:     elb.NewFromConfig(config),
 		ec2:     ec2.NewFromConfig(config),
+		shield:  shield.NewFromConfig(config),
 		tagging: resourcegroupstaggingapi.NewFromConfig(config),
+		waf:     wafregional.NewFromConfig(config),
+		wafv2:   wafv2.NewFromConfig(config),
 	}
 }
 

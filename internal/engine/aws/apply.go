@@ -47,12 +47,16 @@ func (p performer) Perform(ctx context.Context, step plan.Step) error {
 		err = p.targetGroup(ctx, step.Verb, want)
 	case Listener:
 		err = p.listener(ctx, step.Verb, want)
+	case AddOn:
+		err = p.addOn(ctx, step.Verb, want)
 	case ServerCertificate:
 		err = p.serverCertificate(ctx, step.Verb, want)
 	case Rule:
 		err = p.rule(ctx, step, want)
 	case RulePriorities:
 		err = p.rulePriorities(ctx, step)
+	case Handover:
+		err = p.handover(ctx, want)
 	default:
 		panic(fmt.Sprintf("aws: a plan has a step for %T", subject))
 	}

@@ -11,9 +11,10 @@
 //     so a crash between two calls leaves nothing that the next start does not find. What lacks them is never changed or
 //     deleted, also when it has the name that we want.
 //   - A resource found by its resource tag keeps its physical name. Where something immutable differs (scheme, type,
-//     target type, protocol) another one is made under another name and the old one goes last. The exception: a target
-//     group serves one load balancer at a time, so when a load balancer is replaced, listeners and rules that use a
-//     target group of the old one are made right after the old one went.
+//     target type, protocol) another one is made under another name and the old one goes last.
+//     A load balancer that is replaced serves, with target groups of its own, until the new one is active, its targets are
+//     healthy, and names have followed (handover.go). The exception: a target group of somebody else serves one load
+//     balancer at a time, so rules that name one are made right after the old one went.
 //   - Every wait is bounded and goes through Options.Sleep.
 //
 // Rules of a listener are matched by what they say, not by their tags, as the AWS Load Balancer Controller does. A rule

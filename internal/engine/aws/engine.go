@@ -94,6 +94,8 @@ type Engine struct {
 	checkpoint *checkpoint
 
 	certificates *certificates
+	acls         *lookups[string] // web ACLs by name
+	subscription *lookups[string] // to Shield Advanced
 
 	interfaces     *interfaces
 	endpointGroups *endpointGroups
@@ -134,6 +136,8 @@ func New(o Options) (*Engine, error) {
 		groups:     newNamedGroups(api, o.VPCID, o.Now),
 		details:    details,
 
+		acls:         newACLs(api, o.Now),
+		subscription: newSubscription(api, o.Now),
 		certificates: &certificates{api: api, now: o.Now, authorities: o.CertificateAuthorities},
 
 		interfaces:     newInterfaces(api, o.VPCID, o.Now),
@@ -205,13 +209,18 @@ func (e *Engine) Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdi
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
-	missing = append(missing, uncertified...)
+	want, unprotected, err := e.withAddOns(ctx, want, v)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
+	missing = slices.Concat(missing, uncertified, unprotected)
 	if slices.ContainsFunc(missing, refused) {
 		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(missing), nil
 	}
 	p, verdicts, err := e.planWith(want, v, places, learning{
 		attributes: func(arn string) error { return e.attributes.learn(ctx, arn) },
 		names:      func(arn string) error { return e.names.learn(ctx, arn) },
+		addOns:     func(kind plan.Kind, arn string) error { return e.addOns.learn(ctx, kind, arn) },
 	})
 	return p, lb.SortVerdicts(slices.Concat(verdicts, missing, warnings)), err
 }
@@ -260,10 +269,14 @@ func (e *Engine) places(ctx context.Context, want lb.Stack, v view) (map[lb.Reso
 }
 
 // learning reads what is not known yet and cannot be read in bulk.
-type learning struct{ attributes, names func(arn string) error }
+type learning struct {
+	attributes, names func(arn string) error
+	addOns            func(kind plan.Kind, arn string) error
+}
 
 // planWith plans with all that is symbolic resolved.
 func (e *Engine) planWith(want lb.Stack, v view, places map[lb.ResourceID]placement, learn learning) (plan.Plan, []lb.Verdict, error) {
+	v.Serving = e.mirror.serving(e.settings.superseded(want, v))
 	lowered := lower(e.settings, want, v, places)
 	if len(lowered.verdicts) > 0 {
 		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(lowered.verdicts), nil
@@ -280,8 +293,12 @@ func (e *Engine) planWith(want lb.Stack, v view, places map[lb.ResourceID]placem
 	if err != nil {
 		return plan.Plan{}, nil, err
 	}
+	have, err = e.addOns.compared(have, want, lowered.names, learn.addOns)
+	if err != nil {
+		return plan.Plan{}, nil, err
+	}
 	e.mirror.choose(want.ID, lowered.names)
-	return plan.Plan{Stack: want.ID, Steps: diff(have, haveRules, lowered)}, nil, nil
+	return plan.Plan{Stack: want.ID, Steps: withHandovers(diff(have, haveRules, lowered), lowered.handovers)}, nil, nil
 }
 
 // Apply performs a plan of Plan.
@@ -304,35 +321,48 @@ func (e *Engine) Observe(stack lb.StackID) lb.Observed {
 	if v.Backend != nil {
 		observed.BackendSecurityGroup = v.Backend.ID
 	}
-	seen := map[lb.ResourceID]int{}
 	for _, b := range v.LoadBalancers {
-		_, id, _ := b.Tags.owner(e.options.Cluster)
-		o := lb.ObservedLoadBalancer{
-			ID: id, Name: b.Name, DNSName: b.DNSName, ZoneID: b.ZoneID, IPAddressType: b.IPAddressType,
-			Active: b.State == "active" || b.State == "active_impaired",
-		}
-		i, twice := seen[id]
-		switch {
-		case !twice:
-			seen[id] = len(observed.LoadBalancers)
-			observed.LoadBalancers = append(observed.LoadBalancers, o)
-		case chosen.names[id] == b.Name:
-			observed.Leaving = append(observed.Leaving, observed.LoadBalancers[i])
-			observed.LoadBalancers[i] = o
-		default:
-			observed.Leaving = append(observed.Leaving, o)
-		}
+		e.observe(&observed, b, v, chosen)
 		if b.Type == lb.Network && len(b.SecurityGroups) == 0 {
 			observed.Unsecured, observed.Surroundings = true, e.network.surroundings(b.Subnets, b.Scheme)
 		}
 	}
 	for _, g := range v.TargetGroups {
 		_, id, _ := g.Tags.owner(e.options.Cluster)
-		if _, twice := observed.TargetGroups[id]; !twice || chosen.names[id] == g.Name {
+		switch other, twice := observed.TargetGroups[id]; {
+		case !twice:
 			observed.TargetGroups[id] = lb.TargetGroupRef(g.ARN)
+		case chosen.names[id] == g.Name:
+			observed.Replaced = append(observed.Replaced, other)
+			observed.TargetGroups[id] = lb.TargetGroupRef(g.ARN)
+		default:
+			observed.Replaced = append(observed.Replaced, lb.TargetGroupRef(g.ARN))
 		}
 	}
 	return observed
+}
+
+// observe adds a load balancer. Of two of the same resource, the one that takes the other's place is told of only when it
+// has done so.
+func (e *Engine) observe(observed *lb.Observed, b loadBalancer, v view, chosen choice) {
+	_, id, _ := b.Tags.owner(e.options.Cluster)
+	o := lb.ObservedLoadBalancer{
+		ID: id, Name: b.Name, DNSName: b.DNSName, ZoneID: b.ZoneID, IPAddressType: b.IPAddressType, Active: b.active(),
+	}
+	_, replaced := find(v.LoadBalancers, func(other loadBalancer) bool {
+		return other.ARN != b.ARN && other.Tags[resourceTag] == b.Tags[resourceTag] && other.Name == chosen.names[id]
+	})
+	predecessor, replaces := find(v.LoadBalancers, func(other loadBalancer) bool {
+		return other.ARN != b.ARN && other.Tags[resourceTag] == b.Tags[resourceTag] && b.Name == chosen.names[id]
+	})
+	switch {
+	case replaced && e.mirror.handedOver(b.ARN):
+		observed.Leaving = append(observed.Leaving, o)
+	case replaces && !e.mirror.handedOver(predecessor.ARN):
+		return
+	default:
+		observed.LoadBalancers = append(observed.LoadBalancers, o)
+	}
 }
 
 // Stacks lists the stacks that have a load balancer, target group or security group in the mirror.

@@ -25,7 +25,7 @@ func (s settings) asIs(want lb.Stack, v view) lb.Stack {
 		})
 		if found {
 			b.Name, b.Type, b.Scheme, b.IPAddressType = row.Name, row.Type, row.Scheme, row.IPAddressType
-			b.Subnets, b.Attributes, b.Tags = lb.SubnetSelection{}, nil, row.Tags.ours(s.cluster, s.externalTags)
+			b.Subnets, b.Attributes, b.AddOns, b.Tags = lb.SubnetSelection{}, nil, lb.AddOns{}, row.Tags.ours(s.cluster, s.externalTags)
 		}
 	}
 	return want

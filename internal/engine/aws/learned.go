@@ -107,34 +107,47 @@ func (l *learned[V]) audit(ctx context.Context) (changed []string, err error) {
 type details struct {
 	attributes *attributes
 	names      *serverNames
+	addOns     *addOns
 }
 
 func newDetails(a api, touch func(arn string)) details {
-	return details{attributes: newAttributes(a, touch), names: newServerNames(a, touch)}
+	return details{attributes: newAttributes(a, touch), names: newServerNames(a, touch), addOns: newAddOns(a, touch)}
 }
 
 // savedDetails is what a checkpoint keeps of them.
 type savedDetails struct {
 	Attributes  map[string]map[string]string
 	ServerNames map[string][]string
+	WebACLs     map[string]string
+	Classic     map[string]string
+	Protections map[string]protection
 }
 
 func (d details) of(arns []string) savedDetails {
-	return savedDetails{Attributes: d.attributes.of(arns), ServerNames: d.names.of(arns)}
+	return savedDetails{
+		Attributes: d.attributes.of(arns), ServerNames: d.names.of(arns),
+		WebACLs: d.addOns.webACLs.of(arns), Classic: d.addOns.classic.of(arns), Protections: d.addOns.protection.of(arns),
+	}
 }
 
 func (d details) recall(saved savedDetails, there func(arn string) bool) {
 	d.attributes.recall(saved.Attributes, there)
 	d.names.recall(saved.ServerNames, there)
+	d.addOns.webACLs.recall(saved.WebACLs, there)
+	d.addOns.classic.recall(saved.Classic, there)
+	d.addOns.protection.recall(saved.Protections, there)
 }
 
 func (d details) drop(arn string) {
 	d.attributes.drop(arn)
 	d.names.drop(arn)
+	d.addOns.drop(arn)
 }
 
 func (d details) audit(ctx context.Context) (changed []string, err error) {
-	for _, audit := range []func(context.Context) ([]string, error){d.attributes.audit, d.names.audit} {
+	for _, audit := range []func(context.Context) ([]string, error){
+		d.attributes.audit, d.names.audit, d.addOns.webACLs.audit, d.addOns.classic.audit, d.addOns.protection.audit,
+	} {
 		some, err := audit(ctx)
 		if err != nil {
 			return changed, err

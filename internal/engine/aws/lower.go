@@ -25,6 +25,7 @@ type lowered struct {
 	foreign   map[plan.ID]map[int]bool // priorities that rules which are not ours hold, by listener
 	names     map[lb.ResourceID]string // physical names of load balancers and target groups
 	verdicts  []lb.Verdict             // Refused ones mean that nothing may be done
+	handovers []Handover
 }
 
 // placement is where a load balancer is.
@@ -39,17 +40,19 @@ func lower(s settings, want lb.Stack, v view, subnets map[lb.ResourceID]placemen
 	out := lowered{
 		rules: map[plan.ID][]Rule{}, foreign: map[plan.ID]map[int]bool{}, names: map[lb.ResourceID]string{},
 	}
-	groups := map[lb.ResourceID]plan.ID{}
+	groups := map[lb.ResourceID][]plan.ID{}
+	held := v.usedBy(s.superseded(want, v))
 	for _, g := range want.SecurityGroups {
-		lowered := s.securityGroup(g, v)
-		groups[g.ID] = lowered.ID()
-		out.resources = append(out.resources, lowered)
+		for _, part := range s.securityGroups(g, v) {
+			groups[g.ID] = append(groups[g.ID], part.ID())
+			out.resources = append(out.resources, part)
+		}
 	}
 	if wantsBackend(want) {
 		out.resources = append(out.resources, backendGroup(s, v, want.Members))
 	}
 	for _, g := range want.TargetGroups {
-		lowered, taken := s.targetGroup(g, v)
+		lowered, taken := s.targetGroup(g, v, held)
 		if taken {
 			out.verdicts = append(out.verdicts, nameTaken(want, "target group", lowered.Name,
 				"Rename the Service port, so that the target group gets another name")...)
@@ -67,9 +70,11 @@ func lower(s settings, want lb.Stack, v view, subnets map[lb.ResourceID]placemen
 		lowered.Mappings = subnets[b.ID].mappings
 		out.names[b.ID] = lowered.Name
 		out.resources = append(out.resources, lowered)
+		out.resources = append(out.resources, wantedAddOns(b, lowered.ID())...)
 		s.listeners(&out, b, lowered.ID(), v)
 	}
 	s.keep(&out, want, v)
+	s.stay(&out, want, v)
 	return out
 }
 
@@ -91,35 +96,9 @@ func backendGroup(s settings, v view, from []lb.Object) BackendSecurityGroup {
 	return group
 }
 
-func (s settings) securityGroup(g lb.SecurityGroup, v view) SecurityGroup {
-	out := SecurityGroup{
-		Resource: g.ID, Name: g.Name, Description: g.Description,
-		Tags: s.userTags(g.Tags), Objects: g.From,
-	}
-	for _, p := range g.Ingress {
-		allowed := permission{Protocol: p.Protocol, From: p.From, To: p.To, PrefixList: p.PrefixList}
-		if isIPv6(p.CIDR) {
-			allowed.CIDR6 = p.CIDR
-		} else {
-			allowed.CIDR = p.CIDR
-		}
-		out.Ingress = append(out.Ingress, allowed)
-	}
-	slices.SortFunc(out.Ingress, permission.compare)
-	out.Ingress = slices.Compact(out.Ingress)
-	row, found := match(v.SecurityGroups, g.Name, func(r securityGroup) (string, bool) {
-		_, resource, _ := r.Tags.owner(s.cluster)
-		return r.Name, resource == g.ID
-	})
-	if found {
-		// Name and description of a security group cannot be changed.
-		out.Name, out.Description, out.id = row.Name, row.Description, row.ID
-	}
-	return out
-}
-
-// targetGroup lowers a target group. taken is true when it must be replaced and there is no other name for it.
-func (s settings) targetGroup(g lb.TargetGroup, v view) (out TargetGroup, taken bool) {
+// targetGroup lowers a target group. Those that are held serve a load balancer that goes, so another one is needed. taken
+// is true when it must be replaced and there is no other name for it.
+func (s settings) targetGroup(g lb.TargetGroup, v view, held map[string]bool) (out TargetGroup, taken bool) {
 	out = TargetGroup{
 		Resource: g.ID, Name: g.Name, TargetType: g.TargetType, Protocol: g.Protocol,
 		ProtocolVersion: g.ProtocolVersion, Port: g.Port, IPAddressType: g.IPAddressType, HealthCheck: g.HealthCheck,
@@ -129,7 +108,7 @@ func (s settings) targetGroup(g lb.TargetGroup, v view) (out TargetGroup, taken 
 		_, resource, _ := r.Tags.owner(s.cluster)
 		same := r.TargetType == g.TargetType && r.Protocol == g.Protocol &&
 			r.ProtocolVersion == g.ProtocolVersion && r.IPAddressType == g.IPAddressType
-		return r.Name, resource == g.ID && same
+		return r.Name, resource == g.ID && same && !held[r.ARN]
 	})
 	if found {
 		// The port is a default for targets that are registered without one. It cannot be changed and nothing of
@@ -140,11 +119,17 @@ func (s settings) targetGroup(g lb.TargetGroup, v view) (out TargetGroup, taken 
 		}
 		return out, false
 	}
-	return out, slices.ContainsFunc(v.TargetGroups, func(r targetGroup) bool { return r.Name == g.Name })
+	is := func(name string) bool {
+		return slices.ContainsFunc(v.TargetGroups, func(r targetGroup) bool { return r.Name == name })
+	}
+	if is(g.Name) {
+		out.Name = lb.OtherTargetGroupName(g.Name)
+	}
+	return out, is(out.Name)
 }
 
 // loadBalancer lowers a load balancer without its subnets. taken is as for targetGroup.
-func (s settings) loadBalancer(b lb.LoadBalancer, v view, groups map[lb.ResourceID]plan.ID) (LoadBalancer, bool) {
+func (s settings) loadBalancer(b lb.LoadBalancer, v view, groups map[lb.ResourceID][]plan.ID) (LoadBalancer, bool) {
 	out := LoadBalancer{
 		Resource: b.ID, Name: b.Name, Type: b.Type, Scheme: b.Scheme, IPAddressType: b.IPAddressType,
 		SourceNAT: b.Network.SourceNAT, PrivateLink: b.Network.PrivateLinkIngress,
@@ -157,7 +142,7 @@ func (s settings) loadBalancer(b lb.LoadBalancer, v view, groups map[lb.Resource
 		case ref.Named != "":
 			out.SecurityGroups = append(out.SecurityGroups, plan.ID{Name: ref.Named})
 		default:
-			out.SecurityGroups = append(out.SecurityGroups, groups[ref.Managed])
+			out.SecurityGroups = append(out.SecurityGroups, groups[ref.Managed]...)
 		}
 	}
 	out.SecurityGroups = slices.Compact(sortedIDs(out.SecurityGroups))
@@ -168,11 +153,13 @@ func (s settings) loadBalancer(b lb.LoadBalancer, v view, groups map[lb.Resource
 	return out, slices.ContainsFunc(v.LoadBalancers, func(r loadBalancer) bool { return r.Name == b.Name })
 }
 
-// existing is the load balancer that stays for b: the same resource with the same type and scheme.
+// existing is the load balancer that stays for b: the same resource with the same type and scheme, and with the name that
+// a user gave. A derived name may be another one: who made the load balancer named it. A network load balancer keeps its
+// name whatever is given: its addresses may be known to firewalls, and the reference keeps it too.
 func (s settings) existing(b lb.LoadBalancer, v view) (loadBalancer, bool) {
 	return match(v.LoadBalancers, b.Name, func(r loadBalancer) (string, bool) {
 		_, resource, _ := r.Tags.owner(s.cluster)
-		return r.Name, resource == b.ID && r.Type == b.Type && r.Scheme == b.Scheme
+		return r.Name, resource == b.ID && r.Type == b.Type && r.Scheme == b.Scheme && (!b.Named || r.Name == b.Name || b.Type == lb.Network)
 	})
 }
 
@@ -306,10 +293,14 @@ func (h holders) add(a action, id plan.ID) {
 	}
 }
 
+// by lists the load balancers that must go first. Of target groups of the stack a new load balancer has its own; those
+// of others there is one of each.
 func (h holders) by(a action) []plan.ID {
 	var ids []plan.ID
 	for _, g := range a.Forward {
-		ids = append(ids, h[g.Group]...)
+		if isARN(g.Group) {
+			ids = append(ids, h[g.Group]...)
+		}
 	}
 	return ids
 }

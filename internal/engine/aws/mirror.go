@@ -23,6 +23,8 @@ type mirror struct {
 	securityGroups table[securityGroup] // the backend security group belongs to stack ""
 	chosen         map[lb.StackID]choice
 
+	handovers map[string]time.Time // when load balancers, by ARN, were no longer needed: others had taken their place
+
 	unread  map[string]bool     // load balancers that nobody has looked into yet, by ARN
 	foreign map[string]bool     // ARNs of load balancers and target groups that are known not to be ours
 	touched map[lb.StackID]bool // stacks with a row that changed since the checkpoint took this
@@ -37,7 +39,7 @@ type choice struct {
 func newMirror(cluster string, now func() time.Time) *mirror {
 	m := &mirror{
 		cluster: cluster, now: now, chosen: map[lb.StackID]choice{},
-		unread: map[string]bool{}, foreign: map[string]bool{}, touched: map[lb.StackID]bool{},
+		handovers: map[string]time.Time{}, unread: map[string]bool{}, foreign: map[string]bool{}, touched: map[lb.StackID]bool{},
 	}
 	m.loadBalancers = newTable(m, func(r loadBalancer) tags { return r.Tags })
 	m.listeners = newTable(m, func(r listener) tags { return r.Tags })
@@ -94,6 +96,7 @@ type view struct {
 	SecurityGroups []securityGroup
 	Backend        *securityGroup // the cluster's backend security group, if it exists
 	BackendNeeded  bool           // by another stack
+	Serving        []loadBalancer // set for planning: those that stay until others have taken their place
 }
 
 func (m *mirror) view(stack lb.StackID) view {
@@ -195,6 +198,7 @@ func (m *mirror) dropLoadBalancer(arn string) {
 		row, ok := m.loadBalancers.rows[arn]
 		m.loadBalancers.remove(arn, now)
 		delete(m.unread, arn)
+		delete(m.handovers, arn)
 		if !ok {
 			return
 		}

@@ -49,7 +49,7 @@ func (o offline) Plan(_ context.Context, want lb.Stack) (plan.Plan, []lb.Verdict
 		places[b.ID] = place
 	}
 	nothing := func(string) error { return nil }
-	return o.planWith(want, o.mirror.view(want.ID), places, learning{nothing, nothing})
+	return o.planWith(want, o.mirror.view(want.ID), places, learning{nothing, nothing, func(plan.Kind, string) error { return nil }})
 }
 
 // Apply fails every step.

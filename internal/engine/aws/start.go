@@ -124,6 +124,8 @@ func (e *Engine) Audit(ctx context.Context) ([]lb.StackID, error) {
 	e.external.forget()
 	e.groups.forget()
 	e.certificates.forget()
+	e.acls.forget()
+	e.subscription.forget()
 	e.interfaces.forget()
 	drifted, err := e.audit(ctx)
 	e.tellChanged(append(more, e.mirror.stacksOf(drifted, nil)...))

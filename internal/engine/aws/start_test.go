@@ -85,8 +85,8 @@ func (s saving) Apply(ctx context.Context, p plan.Plan) plan.Result {
 	return r
 }
 
-func TestContractWithACheckpoint(t *testing.T) {
-	enginetest.Run(t, func(t testing.TB) enginetest.World { return remembering(t) })
+func TestCrashesWithACheckpoint(t *testing.T) {
+	enginetest.Crashes(t, func(t testing.TB) enginetest.World { return remembering(t) })
 }
 
 func stacks(n int) []lb.Stack {

@@ -172,6 +172,9 @@ func (w *world) time() time.Time { return time.Unix(0, w.now.Load()) }
 
 func (w *world) pass(d time.Duration) { w.now.Add(int64(d)) }
 
+// Pass is pass, as the suite wants it.
+func (w *world) Pass(d time.Duration) { w.pass(d) }
+
 // Engine is load, as the suite wants it.
 func (w *world) Engine(t testing.TB) engine.Engine { return saving{w.load(t)} }
 
@@ -270,6 +273,15 @@ func (c *contents) add(format string, args ...any) {
 	c.lines = append(c.lines, fmt.Sprintf(format, args...))
 }
 
+// hashless is a target group's name without its hash: one that took the place of another has a different one, and serves
+// as well.
+func hashless(name string) string {
+	if len(name) > 10 && strings.HasPrefix(name, "k8s-") {
+		return name[:len(name)-10] + "…"
+	}
+	return name
+}
+
 func (c *contents) named(ids []string) []string {
 	var names []string
 	for _, id := range ids {
@@ -302,8 +314,8 @@ func (c *contents) read(t testing.TB, w *world) {
 	targets, err := w.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{})
 	check(t, err)
 	for _, g := range targets.TargetGroups {
-		c.names[*g.TargetGroupArn] = *g.TargetGroupName
 		c.readTags(t, w, *g.TargetGroupArn)
+		c.names[*g.TargetGroupArn] = hashless(*g.TargetGroupName)
 		attributes, err := w.elb.DescribeTargetGroupAttributes(ctx, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: g.TargetGroupArn})
 		check(t, err)
 		delay := ""
@@ -312,7 +324,7 @@ func (c *contents) read(t testing.TB, w *world) {
 				delay = *a.Value
 			}
 		}
-		c.add("tg %s %s %s %d %s delay %s %s", *g.TargetGroupName, g.TargetType, g.Protocol, *g.Port, awssdk.ToString(g.HealthCheckPath), delay, c.tags[*g.TargetGroupArn])
+		c.add("tg %s %s %s %d %s delay %s %s", hashless(*g.TargetGroupName), g.TargetType, g.Protocol, *g.Port, awssdk.ToString(g.HealthCheckPath), delay, c.tags[*g.TargetGroupArn])
 	}
 	balancers, err := w.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{})
 	check(t, err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -26,6 +27,13 @@ func Run(t *testing.T, newWorld func(testing.TB) World) {
 	t.Run("many stacks at once", func(t *testing.T) { manyAtOnce(t, newWorld(t)) })
 	for _, s := range scenarios {
 		t.Run("fault at every call of "+s.name, func(t *testing.T) { everyFault(t, newWorld, s, false) })
+	}
+	Crashes(t, newWorld)
+}
+
+// Crashes is the part of Run that is about crashes.
+func Crashes(t *testing.T, newWorld func(testing.TB) World) {
+	for _, s := range scenarios {
 		t.Run("crash at every call of "+s.name, func(t *testing.T) { everyFault(t, newWorld, s, true) })
 	}
 }
@@ -134,7 +142,7 @@ func manyAtOnce(t *testing.T, w World) {
 		var group sync.WaitGroup
 		for _, name := range names {
 			group.Go(func() {
-				if err := converge(e, want(name)); err != nil {
+				if err := converge(w, e, want(name)); err != nil {
 					t.Errorf("stack %s: %v", name, err)
 				}
 			})
@@ -163,7 +171,7 @@ func everyFault(t *testing.T, newWorld func(testing.TB) World, s scenario, crash
 			e := w.Engine(t)
 			settle(t, w, e, stackOf(s.from))
 			hit := w.Break(Fault{Nth: n, TakesEffect: effect, StaysDown: crash})
-			_, _ = once(e, stackOf(s.to))
+			_, _ = applied(w, e, stackOf(s.to))
 			met := hit()
 			w.Break(Fault{})
 			if !met {
@@ -172,7 +180,7 @@ func everyFault(t *testing.T, newWorld func(testing.TB) World, s scenario, crash
 			if crash {
 				e = w.Engine(t)
 			}
-			if err := converge(e, stackOf(s.to)); err != nil {
+			if err := converge(w, e, stackOf(s.to)); err != nil {
 				t.Fatalf("call %d failed (effect %v): %v", n, effect, err)
 			}
 			settle(t, w, e, stackOf(s.to))
@@ -188,12 +196,13 @@ func stackOf(s *Shape) lb.Stack {
 	return Stack("web", *s)
 }
 
-// settle applies a stack once, and checks that nothing is left to do and that finding this out makes no call.
+// settle applies a stack, once but for what takes its time, and checks that nothing is left to do and that finding this
+// out makes no call.
 func settle(t testing.TB, w World, e engine.Engine, want lb.Stack) {
 	t.Helper()
-	done, err := once(e, want)
-	if err != nil || !done {
-		t.Fatalf("apply %s: done %v, %v", want.ID, done, err)
+	status, err := applied(w, e, want)
+	if err != nil || status != plan.Done {
+		t.Fatalf("apply %s: %s, %v", want.ID, status, err)
 	}
 	calls := w.Calls()
 	p, verdicts, err := e.Plan(context.Background(), want)
@@ -209,29 +218,42 @@ func settle(t testing.TB, w World, e engine.Engine, want lb.Stack) {
 }
 
 // converge plans and applies until nothing is left, at most a few times: every try learns from the one before.
-func converge(e engine.Engine, want lb.Stack) error {
+func converge(w World, e engine.Engine, want lb.Stack) error {
 	const tries = 5
-	var done bool
+	var status plan.Status
 	var err error
 	for range tries {
-		if done, err = once(e, want); done {
+		if status, err = applied(w, e, want); err == nil && status == plan.Done {
 			return nil
 		}
 	}
-	return fmt.Errorf("not done after %d tries: %w", tries, err)
+	return fmt.Errorf("%s after %d tries: %w", status, tries, err)
 }
 
-func once(e engine.Engine, want lb.Stack) (done bool, err error) {
+// applied plans and applies once, and again as long as the engine says that only time must pass.
+func applied(w World, e engine.Engine, want lb.Stack) (plan.Status, error) {
+	const looks = 20
+	for range looks {
+		status, after, err := once(e, want)
+		if status != plan.Later {
+			return status, err
+		}
+		w.Pass(after)
+	}
+	return plan.Later, fmt.Errorf("still not done after %d looks", looks)
+}
+
+func once(e engine.Engine, want lb.Stack) (plan.Status, time.Duration, error) {
 	p, verdicts, err := e.Plan(context.Background(), want)
 	if err != nil {
-		return false, err
+		return plan.Retry, 0, err
 	}
 	if len(verdicts) > 0 {
-		return false, fmt.Errorf("verdicts %v", verdicts)
+		return plan.Blocked, 0, fmt.Errorf("verdicts %v", verdicts)
 	}
 	result := e.Apply(context.Background(), p)
-	status, _ := result.Status()
-	return status == plan.Done, result.Err()
+	status, after := result.Status()
+	return status, after, result.Err()
 }
 
 func same(t testing.TB, what, want, got string) {

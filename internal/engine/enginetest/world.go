@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/sluicehq/sluice/internal/engine"
 )
@@ -18,6 +19,9 @@ type World interface {
 
 	// PlantForeign puts things into the cloud that look like an engine's and are not ours.
 	PlantForeign(t testing.TB)
+
+	// Pass lets time pass, for engines and the cloud.
+	Pass(d time.Duration)
 
 	// Calls is how many calls were made to the cloud so far, whether they changed anything or not.
 	Calls() int

@@ -71,6 +71,7 @@ func Start(t testing.TB, options ...Option) *Local {
 		}
 	})
 	l.Server, l.Endpoint = server, api.URL
+	server.SetEndpoint(api.URL)
 	l.Config = Config(api.URL, server.Region())
 	return l
 }
