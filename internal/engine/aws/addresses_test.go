@@ -73,7 +73,9 @@ func TestOnlyWhatCanChangeDiffers(t *testing.T) {
 		want bool
 	}{
 		{"nothing asked", func(b *LoadBalancer) { b.SourceNAT = lb.AsIs }, false},
-		{"another allocation", func(b *LoadBalancer) { b.Mappings = []mapping{{Subnet: "subnet-a", EIP: "eipalloc-9"}, {Subnet: "subnet-b", EIP: "eipalloc-2"}} }, false},
+		{"another allocation", func(b *LoadBalancer) {
+			b.Mappings = []mapping{{Subnet: "subnet-a", EIP: "eipalloc-9"}, {Subnet: "subnet-b", EIP: "eipalloc-2"}}
+		}, false},
 		{"any prefix", func(b *LoadBalancer) {
 			b.Mappings = []mapping{{Subnet: "subnet-a", NATPrefix: autoAssigned}, {Subnet: "subnet-b", NATPrefix: autoAssigned}}
 		}, false},
