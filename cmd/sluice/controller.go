@@ -59,6 +59,8 @@ type controllerFlags struct {
 	useBackendGroup bool
 	manageBackend   bool
 	openAllPorts    bool
+	maxTargets      int
+	interfaceTags   map[string]string
 	serviceClass    string
 
 	kubeconfig    string
@@ -145,6 +147,9 @@ func (f controllerFlags) check() error {
 	if _, err := f.limits(); err != nil {
 		return err
 	}
+	if f.maxTargets < 0 {
+		return fmt.Errorf("--max-targets-per-target-group is %d and must not be negative", f.maxTargets)
+	}
 	if f.stackWorkers < 1 || f.bindingWorkers < 1 {
 		return errors.New("--ingress-max-concurrent-reconciles and --targetgroupbinding-max-concurrent-reconciles must be at least 1")
 	}
@@ -208,8 +213,8 @@ func (f controllerFlags) startAWS(ctx context.Context, m manager.Manager, logger
 	}
 	engine, err := aws.New(aws.Options{
 		Cluster: f.cluster, VPCID: vpc, Config: config, Logger: logger, ExternalTags: f.external, Throttles: throttles,
-		CertificateAuthorities: f.authorities,
-		Checkpoints:            control.NewCheckpoints(m.GetClient(), m.GetAPIReader(), f.ownNamespace()),
+		CertificateAuthorities: f.authorities, EndpointGroupTags: f.interfaceTags,
+		Checkpoints: control.NewCheckpoints(m.GetClient(), m.GetAPIReader(), f.ownNamespace()),
 	})
 	if err != nil {
 		return err
@@ -222,7 +227,7 @@ func (f controllerFlags) startAWS(ctx context.Context, m manager.Manager, logger
 		Names:   names,
 		Compile: f.compileOptions(),
 		Engine:  engine, Targets: engine, Networking: engine, Mirror: engine,
-		VPCID: vpc, Namespace: f.namespace,
+		VPCID: vpc, Namespace: f.namespace, MaxTargets: f.maxTargets,
 		StackWorkers: f.stackWorkers, BindingWorkers: f.bindingWorkers, AuditInterval: f.audit,
 		Registry: crmetrics.Registry, Logger: logger,
 	})

@@ -58,6 +58,8 @@ func (f *controllerFlags) targetFlags(groups *flagGroups) {
 	t.StringVar(&f.backendGroup, "backend-security-group", "", "id of a security group that all load balancers reach targets from; one is made when not given")
 	t.BoolVar(&f.useBackendGroup, "enable-backend-security-group", true, "let all load balancers reach targets from one security group, instead of each from its own")
 	t.BoolVar(&f.manageBackend, "enable-manage-backend-security-group-rules", false, "open targets also for load balancers with security groups by annotation, where no Ingress or Service says it")
+	t.IntVar(&f.maxTargets, "max-targets-per-target-group", 0, "targets of a target group that are registered at most; no limit when 0")
+	t.StringToStringVar(&f.interfaceTags, "service-target-eni-security-group-tags", nil, "tags, beside the cluster's, of the one security group of an interface with several that is opened, as key=value,…")
 	t.BoolVar(&f.openAllPorts, "disable-restricted-sg-rules", false, "open all ports of targets to load balancers, instead of those that they use")
 }
 

@@ -189,8 +189,7 @@ func TestASharedGroupKeepsOthersTargets(t *testing.T) {
 		if diff := cmp.Diff(strings.Join(ours, ","), tracked()); diff != "" {
 			t.Error(diff)
 		}
-		want := append(ours, foreign)
-		slices.Sort(want)
+		want := slices.Sorted(slices.Values(append(slices.Clone(ours), foreign)))
 		if diff := cmp.Diff(want, w.registered(group)); diff != "" {
 			t.Errorf("%v: %s", step, diff)
 		}
@@ -262,5 +261,37 @@ func TestTargetsOutsideOfTheVPC(t *testing.T) {
 	}
 	if diff := cmp.Diff([]lb.Target{{ID: "192.0.2.1", Port: 1}, {ID: "fd00::1", Port: 8080}}, parseTargets("fd00::1:8080, 192.0.2.1:1:0xff,x,y:z")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Calls about a target group of another account are made as the role that the binding names, and only those.
+func TestATargetGroupOfAnotherAccount(t *testing.T) {
+	w := newWorld(t)
+	group := w.group("theirs")
+	w.pods("192.168.97.1")
+	own := w.bind("own", "targetGroupARN: \""+group+"\", iamRoleArnToAssume: \"arn:aws:iam::210987654321:role/targets\", assumeRoleExternalId: shared")
+	w.calls()
+	if end := w.workBinding(w.ctx, own); end.status != plan.Done {
+		t.Fatal(end, w.events())
+	}
+	counted := w.aws.Calls()
+	if counted["sts:AssumeRole"] != 1 || counted["elasticloadbalancing:RegisterTargets"] != 1 {
+		t.Errorf("calls %v", counted)
+	}
+	if diff := cmp.Diff([]string{"192.168.97.1:8080"}, w.registered(group)); diff != "" {
+		t.Error(diff)
+	}
+	w.pods("192.168.97.2")
+	w.workBinding(w.ctx, own)
+	if again := w.aws.Calls()["sts:AssumeRole"]; again != 1 {
+		t.Errorf("the role was assumed %d times", again)
+	}
+	if end := w.unbindAndWork(own); end.status != plan.Done || len(w.registered(group)) > 0 {
+		t.Error(end, w.registered(group))
+	}
+
+	nodes := w.bind("nodes", "targetType: instance, targetGroupARN: \""+w.group("nodes")+"\", ipAddressType: ipv4, vpcID: "+localawstest.VPC+", targetGroupProtocol: TCP, iamRoleArnToAssume: \"arn:aws:iam::210987654321:role/targets\"")
+	if end := w.workBinding(w.ctx, nodes); end.status != plan.Blocked {
+		t.Errorf("instances are of one's own account: %v", end)
 	}
 }

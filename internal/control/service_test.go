@@ -6,6 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
+	acmtypes "github.com/aws/aws-sdk-go-v2/service/acm/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/google/go-cmp/cmp"
@@ -29,6 +33,14 @@ func (w *world) balanced(ports string, annotations map[string]string, lines ...s
 	w.Helper()
 	text := "apiVersion: v1\nkind: Service\nmetadata:\n  name: shop\n  annotations:\n    none: ''\n"
 	for key, value := range annotations {
+		for _, stub := range []struct {
+			name string
+			make func() string
+		}{{"CERTIFICATE", w.certificate}, {"ADDRESS", w.elasticAddress}} {
+			for strings.Contains(value, stub.name) {
+				value = strings.Replace(value, stub.name, stub.make(), 1)
+			}
+		}
 		text += fmt.Sprintf("    %s%s: %q\n", nlbPrefix, key, value)
 	}
 	text += "spec:\n  type: LoadBalancer\n  loadBalancerClass: service.k8s.aws/nlb\n  ports: " + ports + "\n"
@@ -36,6 +48,23 @@ func (w *world) balanced(ports string, annotations map[string]string, lines ...s
 		text += "  " + line + "\n"
 	}
 	w.apply("shop", text)
+}
+
+func (w *world) certificate() string {
+	w.Helper()
+	out, err := acm.NewFromConfig(w.aws.Config).RequestCertificate(w.ctx, &acm.RequestCertificateInput{
+		DomainName: aws.String("shop.example.com"), KeyAlgorithm: acmtypes.KeyAlgorithmEcPrime256v1,
+		CertificateAuthorityArn: aws.String("arn:aws:acm-pca:ap-northeast-1:123456789012:certificate-authority/0a000000-0000-4000-8000-000000000000"),
+	})
+	w.check(err)
+	return *out.CertificateArn
+}
+
+func (w *world) elasticAddress() string {
+	w.Helper()
+	out, err := ec2.NewFromConfig(w.aws.Config).AllocateAddress(w.ctx, &ec2.AllocateAddressInput{})
+	w.check(err)
+	return *out.AllocationId
 }
 
 func (w *world) shop() *corev1.Service {
@@ -138,6 +167,11 @@ var shapes = []struct {
 	{name: "tags", ports: onePort, annotations: map[string]string{"additional-resource-tags": "team=shop,env=test"}},
 	{name: "a name", ports: onePort, annotations: map[string]string{"name": "shop-nlb"}},
 	{name: "private link", ports: onePort, annotations: map[string]string{"inbound-sg-rules-on-private-link-traffic": "off"}},
+	{name: "tls", ports: "[{name: web, port: 80, targetPort: 8080, nodePort: 30080}, {name: secure, port: 443, targetPort: 8443, nodePort: 30443}]",
+		annotations: map[string]string{"ssl-cert": "CERTIFICATE,CERTIFICATE", "ssl-ports": "secure", "alpn-policy": "HTTP2Preferred", "ssl-negotiation-policy": "ELBSecurityPolicy-TLS13-1-2-2021-06"}},
+	{name: "tls to targets", ports: "[{name: secure, port: 443, targetPort: 8443, nodePort: 30443}]",
+		annotations: map[string]string{"ssl-cert": "CERTIFICATE", "backend-protocol": "ssl"}},
+	{name: "elastic addresses", ports: onePort, annotations: map[string]string{"scheme": "internet-facing", "subnets": strings.Join(localawstest.PublicSubnets[:2], ","), "eip-allocations": "ADDRESS,ADDRESS"}},
 	{name: "private addresses", ports: onePort, annotations: map[string]string{"subnets": strings.Join(localawstest.PrivateSubnets[:2], ","), "private-ipv4-addresses": "192.168.128.77,192.168.96.77"}},
 }
 

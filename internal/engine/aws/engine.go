@@ -40,6 +40,8 @@ type Options struct {
 	// CertificateAuthorities are the private authorities, by ARN, whose certificates alone are found by host; any
 	// certificate is found when there are none.
 	CertificateAuthorities []string
+	// EndpointGroupTags are tags that, beside the cluster's, tell the one of a target's security groups that is opened.
+	EndpointGroupTags map[string]string
 	// Throttles are limits of users, beside what AWS's answers teach.
 	Throttles []Throttle
 	// Checkpoints keeps what is known outside of the process, so that the next start reads little. None when nil.
@@ -139,7 +141,7 @@ func New(o Options) (*Engine, error) {
 		certificates: &certificates{api: api, now: o.Now, authorities: o.CertificateAuthorities},
 
 		interfaces:     newInterfaces(api, o.VPCID, o.Now),
-		endpointGroups: newEndpointGroups(api, o.VPCID, o.Cluster),
+		endpointGroups: newEndpointGroups(api, o.VPCID, o.Cluster, o.EndpointGroupTags),
 	}
 	blocks := &vpcBlocks{api: api, now: o.Now, known: map[string]knownBlocks{}}
 	e.registrar = &registrar{api: api, known: newTargets(), gone: e.forgetTargetGroup, blocks: blocks, vpc: o.VPCID}

@@ -285,3 +285,27 @@ func TestAFullSecurityGroup(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// Where several security groups of an interface are the cluster's, tags of the user's tell the one that is opened.
+func TestTagsTellTheSecurityGroupOfTargets(t *testing.T) {
+	w := newWorld(t)
+	marked, also := w.group(t, "marked", true), w.group(t, "also", true)
+	both, _ := w.instance(t, marked, also)
+	w.test(func() {
+		_, err := w.ec2.CreateTags(t.Context(), &ec2.CreateTagsInput{
+			Resources: []string{string(also)}, Tags: []ec2types.Tag{{Key: awssdk.String("role"), Value: awssdk.String("web")}},
+		})
+		check(t, err)
+	})
+	for value, want := range map[string]lb.SecurityGroupID{"web": also, "db": ""} {
+		e, err := aws.New(aws.Options{
+			Cluster: enginetest.Cluster, VPCID: w.vpc, Config: w.config, Now: w.time, EndpointGroupTags: map[string]string{"role": value},
+		})
+		check(t, err)
+		check(t, e.Load(t.Context()))
+		got, err := e.Groups(t.Context(), []lb.Place{{Instance: both}})
+		if got[lb.Place{Instance: both}] != want || want == "" && !strings.Contains(err.Error(), "and role=db") {
+			t.Errorf("role=%s: %v, %v", value, got, err)
+		}
+	}
+}

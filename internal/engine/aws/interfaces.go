@@ -223,6 +223,9 @@ func (e *Engine) Groups(ctx context.Context, places []lb.Place) (map[lb.Place]lb
 // undecided says that it cannot be told on which security group of an interface rules belong.
 func (e *Engine) undecided(i networkInterface, marked []string) error {
 	tag := clusterOwnedTag + e.options.Cluster
+	for _, key := range slices.Sorted(maps.Keys(e.options.EndpointGroupTags)) {
+		tag += " and " + key + "=" + e.options.EndpointGroupTags[key]
+	}
 	problem := fmt.Sprintf("the interface has the security groups %s, none of them with the tag %s", strings.Join(i.Groups, ", "), tag)
 	switch {
 	case len(i.Groups) == 0:
@@ -272,6 +275,7 @@ func (g endpointGroup) marked() []permission {
 type endpointGroups struct {
 	api          api
 	vpc, cluster string
+	also         map[string]string // tags that the one of several has, beside the cluster's
 
 	applying sync.Mutex // rules are changed, or read anew, by one at a time; taken before mu
 
@@ -280,8 +284,8 @@ type endpointGroups struct {
 	rows map[string]endpointGroup
 }
 
-func newEndpointGroups(api api, vpc, cluster string) *endpointGroups {
-	return &endpointGroups{api: api, vpc: vpc, cluster: cluster, rows: map[string]endpointGroup{}}
+func newEndpointGroups(api api, vpc, cluster string, also map[string]string) *endpointGroups {
+	return &endpointGroups{api: api, vpc: vpc, cluster: cluster, also: also, rows: map[string]endpointGroup{}}
 }
 
 // readAll reads the cluster's groups once. The caller holds the lock.
@@ -322,7 +326,8 @@ func (g *endpointGroups) readSome(ctx context.Context, ids []string) error {
 	return nil
 }
 
-// ofCluster says which of these groups are marked as the cluster's, with any value.
+// ofCluster says which of these groups are marked as the cluster's, with any value, and have the tags that must be there
+// also.
 func (g *endpointGroups) ofCluster(ctx context.Context, ids map[string]bool) (map[string]bool, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -335,6 +340,9 @@ func (g *endpointGroups) ofCluster(ctx context.Context, ids map[string]bool) (ma
 	marked := map[string]bool{}
 	for id := range ids {
 		_, marked[id] = g.rows[id].Tags[clusterOwnedTag+g.cluster]
+		for key, value := range g.also {
+			marked[id] = marked[id] && g.rows[id].Tags[key] == value
+		}
 	}
 	return marked, nil
 }

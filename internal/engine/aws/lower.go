@@ -154,11 +154,12 @@ func (s settings) loadBalancer(b lb.LoadBalancer, v view, groups map[lb.Resource
 }
 
 // existing is the load balancer that stays for b: the same resource with the same type and scheme, and with the name that
-// a user gave. A derived name may be another one: who made the load balancer named it.
+// a user gave. A derived name may be another one: who made the load balancer named it. A network load balancer keeps its
+// name whatever is given: its addresses may be known to firewalls, and the reference keeps it too.
 func (s settings) existing(b lb.LoadBalancer, v view) (loadBalancer, bool) {
 	return match(v.LoadBalancers, b.Name, func(r loadBalancer) (string, bool) {
 		_, resource, _ := r.Tags.owner(s.cluster)
-		return r.Name, resource == b.ID && r.Type == b.Type && r.Scheme == b.Scheme && (!b.Named || r.Name == b.Name)
+		return r.Name, resource == b.ID && r.Type == b.Type && r.Scheme == b.Scheme && (!b.Named || r.Name == b.Name || b.Type == lb.Network)
 	})
 }
 

@@ -58,6 +58,18 @@ func TestSubnetsAreChosen(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
+	network := lb.LoadBalancer{Type: lb.Network, Scheme: lb.Internal, IPAddressType: lb.DualStack, Subnets: named("subnet-1")}
+	if ids, problem, _ := chooseSubnets(net, "demo", network); ids != nil || !strings.Contains(problem.Problem, "no block of IPv6") {
+		t.Errorf("a dualstack load balancer in a subnet without IPv6: %v", ids)
+	}
+	network.IPAddressType = lb.IPv4
+	if ids, problem, _ := chooseSubnets(net, "demo", network); !slices.Equal(ids, []string{"subnet-1"}) {
+		t.Errorf("one zone is enough for a network load balancer: %v", problem)
+	}
+	network.Subnets, network.IPAddressType, network.Scheme = lb.SubnetSelection{}, lb.DualStack, lb.InternetFacing
+	if _, problem, _ := chooseSubnets(net, "demo", network); problem == nil || !strings.Contains(problem.Problem, "3 without IPv6") {
+		t.Errorf("discovery says what lacks IPv6: %+v", problem)
+	}
 	net.Public = map[string]bool{"subnet-1": true}
 	ids, _, _ := chooseSubnets(net, "demo", balancer(lb.Internal, lb.SubnetSelection{}))
 	if ids != nil {
