@@ -52,11 +52,17 @@ unit: ## Tests that need no root
 race: ## The same under the race detector
 	go test -race ./internal/... ./cmd/...
 
+.PHONY: clients
+clients: ## Local AWS driven by the aws CLI, boto3, curl, dig, gRPC and WebSockets, and compared with moto
+	@hack/need-clients
+	go test -tags clients -count=1 ./test/clients
+
 .PHONY: e2e
 e2e: ## End-to-end tests in the lab (Linux, root)
 ifeq ($(GOOS)-$(ROOT),linux-yes)
 	@$(MAKE) --no-print-directory build
 	@hack/need-e2e
+	@$(MAKE) --no-print-directory clients
 	cd lab && go test -tags root ./...
 	go test -tags e2e -count=1 ./internal/dns/rfc2136
 	hack/e2e

@@ -144,6 +144,8 @@ var (
 		Doc: "Older name of waf-acl-id, read where that is not there."}
 	shieldProtection = Key{Suffix: "shield-advanced-protection", Type: Boolean, Default: "as it is", Scope: LoadBalancerScope, Support: Served,
 		Doc: "Whether Shield Advanced protects the load balancer. A protection that others made is left alone."}
+	jwtValidation = Key{Suffix: "jwt-validation", Type: JSON, Scope: RuleScope, Support: Served,
+		Doc: "Lets only requests through that carry a JSON Web Token of this issuer, signed with its keys, with these claims. On HTTPS ports; HTTP ports of the Ingress let everything through, which is told."}
 	transforms = Key{Suffix: "transforms.", Type: JSON, Scope: RuleScope, Support: Served,
 		Doc: "Changes the requests of backends with this Service name before they are forwarded: url-rewrite and host-header-rewrite, each with one regex and what replaces its first match."}
 	useRegexPathMatch = Key{Suffix: "use-regex-path-match", Type: Boolean, Default: "false", Scope: RuleScope, Support: Served,
@@ -196,7 +198,7 @@ var table = []Key{
 	{Suffix: "auth-scope", Type: String, Scope: RuleScope, Service: true, Support: Stops, Doc: "Scopes to ask for."},
 	{Suffix: "auth-session-cookie", Type: String, Scope: RuleScope, Service: true, Support: Stops, Doc: "Name of the session cookie."},
 	{Suffix: "auth-session-timeout", Type: Integer, Scope: RuleScope, Service: true, Support: Stops, Doc: "Seconds that a session lasts."},
-	{Suffix: "jwt-validation", Type: JSON, Scope: RuleScope, Support: Stops, Doc: "Validation of JSON Web Tokens."},
+	jwtValidation,
 	targetType, backendProtocol, backendProtocolVersion,
 	targetGroupAttributes,
 	healthCheckPort, healthCheckProtocol, healthCheckPath, healthCheckInterval, healthCheckTimeout,

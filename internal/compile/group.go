@@ -299,6 +299,10 @@ func (g *group) listeners(s shared) []lb.Listener {
 					unfit = append(unfit, r.Field)
 				default:
 					count++
+					r := r
+					if out[i].Protocol == lb.HTTP {
+						r.Action.Tokens = nil
+					}
 					r.Priority = len(out[i].Rules) + 1
 					out[i].Rules = append(out[i].Rules, r)
 				}
@@ -343,7 +347,11 @@ func (g *group) fallback(p *port) lb.Action {
 	if first == nil {
 		return lb.Action{FixedResponse: &lb.FixedResponse{StatusCode: 404, ContentType: "text/plain"}}
 	}
-	return *first.form.fallback
+	action := *first.form.fallback
+	if p.protocol == lb.HTTP {
+		action.Tokens = nil
+	}
+	return action
 }
 
 func (m *member) refuse(severity lb.Severity, reason lb.Reason, field, value, problem, fix string) {

@@ -94,3 +94,22 @@ func (m *member) refuseHTTP2(field string, port uint16) {
 		fmt.Sprintf("forwards with HTTP/2 or gRPC, which the HTTP port %d cannot; it is left out there", port),
 		"Listen with HTTPS only, or remove the annotation "+annot.Prefix+"backend-protocol-version")
 }
+
+// readTokens reads what requests need on HTTPS ports. HTTP ports cannot ask for it, so whoever has some is told.
+func (c *compiler) readTokens(settings annot.Ingress) {
+	tokens, at, verdicts := annot.TokensOf(c.ingress)
+	c.tokens, c.verdicts = tokens, append(c.verdicts, verdicts...)
+	open := slices.IndexFunc(settings.Listen, func(l annot.Listen) bool { return l.Protocol == lb.HTTP })
+	if tokens != nil && open >= 0 && !settings.Redirect.Set() {
+		at.Value = ""
+		c.verdicts = append(c.verdicts, at.Verdict(lb.Warning, lb.InvalidAnnotation,
+			fmt.Sprintf("has no effect on the HTTP port %d, which lets requests in without tokens", settings.Listen[open].Port),
+			"Listen with HTTPS only, or redirect with "+annot.Prefix+"ssl-redirect"))
+	}
+}
+
+// guarded is an action for those only who have what requests need.
+func (c *compiler) guarded(a lb.Action) lb.Action {
+	a.Tokens = c.tokens
+	return a
+}

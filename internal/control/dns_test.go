@@ -55,8 +55,9 @@ func newNamesWorld(t *testing.T, change func(*localaws.Options)) *namesWorld {
 		}
 	}
 	w := &namesWorld{now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}
-	w.world = &world{T: t, ctx: t.Context(), aws: localawstest.Start(t, localawstest.WithOptions(func(o *localaws.Options) {
-		o.Now = func() time.Time { return w.now }
+	now := func() time.Time { return w.now }
+	w.world = &world{T: t, ctx: t.Context(), clock: now, aws: localawstest.Start(t, localawstest.WithOptions(func(o *localaws.Options) {
+		o.Now = now
 		if change != nil {
 			change(o)
 		}
@@ -248,21 +249,23 @@ func TestNothingIsPublishedBeforeTheLoadBalancerServes(t *testing.T) {
 	}
 	w.host("shop", "eks.frieza.dev", ", annotations: {alb.ingress.kubernetes.io/scheme: internet-facing}")
 	w.rest()
+	if got := w.records(); w.balancer("shop") != first || len(got) != 2 || !strings.HasSuffix(got[1], first) {
+		t.Errorf("moved too early: %s, %v", w.balancer("shop"), got)
+	}
+	w.rest()
+	w.rest()
 	second := w.balancer("shop")
 	if second == first {
 		t.Fatal("the load balancer was not replaced")
 	}
-	if got := w.records(); len(got) != 2 || !strings.HasSuffix(got[1], first) {
-		t.Errorf("moved too early: %v", got)
-	}
-	if hosts := w.loadBalancers(); !slices.Contains(hosts, first) {
-		t.Errorf("the old load balancer went before its name: %v", hosts)
-	}
-	w.rest()
-	w.rest()
 	if got := w.records(); len(got) != 2 || !strings.HasSuffix(got[1], second) {
 		t.Errorf("%v, want %s", got, second)
 	}
+	if hosts := w.loadBalancers(); !slices.Contains(hosts, first) {
+		t.Errorf("the old load balancer went with its name: %v", hosts)
+	}
+	w.rest()
+	w.rest()
 	if hosts := w.loadBalancers(); !slices.Equal(hosts, []string{second}) {
 		t.Errorf("load balancers %v, want %s", hosts, second)
 	}

@@ -32,6 +32,8 @@ func TestAStatusMovesWhenTheNewLoadBalancerServes(t *testing.T) {
 	w.expect("bindings while both serve", w.bindingsOf(shop), []string{"web", "web"})
 
 	w.sync()
+	w.ahead += time.Minute
+	w.sync()
 	after := address()
 	if after == before {
 		t.Error("the status still names the old load balancer")

@@ -215,8 +215,9 @@ const (
 // QueryPair is a parameter of a URL. An empty key stands for any.
 type QueryPair struct{ Key, Value string }
 
-// Action is exactly one of its fields.
+// Action is exactly one of its fields; Tokens may be there too.
 type Action struct {
+	Tokens        *Tokens // what requests need before anything happens to them; HTTPS only
 	Forward       *Forward
 	FixedResponse *FixedResponse
 	Redirect      *Redirect

@@ -198,7 +198,7 @@ func (s *Server) planeNetworkBalancer(b loadBalancer, listeners []listener) prox
 		p := proxy.NetworkListener{
 			ID: proxy.ListenerID(*l.Wire.ListenerArn), Port: uint16(*l.Wire.Port), //nolint:gosec // the model has its range
 			Protocol: proxy.NetworkProtocol(l.Wire.Protocol), IdleTimeout: seconds(l.Attributes[idleTimeout]),
-			TLS: s.planeTLS(l, false), Forward: *planeAction(l.Wire.DefaultActions).Forward,
+			TLS: s.planeTLS(l, false), Forward: *s.planeAction(l.Wire.DefaultActions).Forward,
 		}
 		for _, policy := range l.Wire.AlpnPolicy {
 			p.ALPN = proxy.ALPNPolicy(policy)

@@ -195,10 +195,11 @@ func (e *Engine) Plan(ctx context.Context, want lb.Stack) (plan.Plan, []lb.Verdi
 		return plan.Plan{Stack: want.ID}, lb.SortVerdicts(verdicts), err
 	}
 	warnings := verdicts
-	want, verdicts, err = e.groups.resolved(ctx, want)
-	if err != nil || len(verdicts) > 0 {
+	want, verdicts, err = e.groups.resolved(ctx, want, func(b lb.LoadBalancer) ([]lb.SecurityGroupRef, bool) { return e.settings.namedNow(b, v) })
+	if err != nil || slices.ContainsFunc(verdicts, refused) {
 		return plan.Plan{Stack: want.ID}, verdicts, err
 	}
+	warnings = append(warnings, verdicts...)
 	want, missing, err := e.external.resolved(ctx, want)
 	if err != nil {
 		return plan.Plan{}, nil, err
@@ -242,7 +243,19 @@ func (e *Engine) places(ctx context.Context, want lb.Stack, v view) (map[lb.Reso
 			if err != nil {
 				return nil, nil, fmt.Errorf("aws: find subnets for %s: %w", b.Name, err)
 			}
-			if problem != nil {
+			if problem != nil && !exists && len(want.Members) > 1 && b.Subnets.From != (lb.Object{}) {
+				// One member's selection does not stop the others: the load balancer is made as if nobody had selected.
+				verdicts = append(verdicts, problem.softened(want.Members, b.Subnets, "The load balancer is made in others")...)
+				b.Subnets = lb.SubnetSelection{}
+				if found, problem, err = e.network.subnetsFor(ctx, e.options.Cluster, b); err != nil {
+					return nil, nil, fmt.Errorf("aws: find subnets for %s: %w", b.Name, err)
+				}
+			}
+			switch {
+			case problem != nil && exists:
+				found = row.Subnets
+				verdicts = append(verdicts, problem.softened(want.Members, b.Subnets, "The load balancer keeps those that it has")...)
+			case problem != nil:
 				verdicts = append(verdicts, problem.verdicts(want.Members, b.Subnets)...)
 				continue
 			}

@@ -403,13 +403,61 @@ func TestSubnetsThatAreNotThereAreTheUsersToMend(t *testing.T) {
 	}
 	p, verdicts, err := e.Plan(t.Context(), want)
 	check(t, err)
-	if !p.Empty() || len(verdicts) != 1 || verdicts[0].Value != "nowhere" || verdicts[0].Severity != lb.Refused {
+	if !p.Empty() || len(verdicts) != 1 || verdicts[0].Value != "nowhere" || verdicts[0].Severity != lb.Partial {
 		t.Errorf("plan %v, verdicts %v", p.Steps, verdicts)
+	}
+	alone := enginetest.Stack("alone", two)
+	alone.LoadBalancers[0].Subnets = want.LoadBalancers[0].Subnets
+	if p, verdicts, err = e.Plan(t.Context(), alone); err != nil || !p.Empty() || len(verdicts) != 1 || verdicts[0].Severity != lb.Refused {
+		t.Errorf("plan %v, verdicts %v, %v", p.Steps, verdicts, err)
 	}
 	want.LoadBalancers[0].Subnets.IDsOrNames = w.public[:2]
 	made := w.calls(func() { done(t, apply(t, e, want)) })
 	if diff := cmp.Diff(map[string]int{"elasticloadbalancing:SetSubnets": 1}, made); diff != "" {
 		t.Errorf("(-needed +made):\n%s", diff)
+	}
+}
+
+// What one member of a group names and AWS does not have costs the others nothing, neither at the beginning nor later.
+func TestWhatOneMemberNamesInVainCostsTheOthersNothing(t *testing.T) {
+	w := newWorld(t)
+	e := w.load(t)
+	bad := lb.Object{Kind: "Ingress", Namespace: "default", Name: "bad"}
+	group := func(shape enginetest.Shape) lb.Stack {
+		want := enginetest.Stack("web", shape)
+		want.Members = append(want.Members, bad)
+		want.LoadBalancers[0].Subnets = lb.SubnetSelection{IDsOrNames: []string{"nowhere"}, From: bad, Field: "metadata.annotations[subnets]"}
+		return want
+	}
+	more := two
+	more.Rules = append(slices.Clone(two.Rules), enginetest.Path{Path: "/more", Service: "app1"})
+	for _, shape := range []enginetest.Shape{two, more} {
+		want := group(shape)
+		p, verdicts, err := e.Plan(t.Context(), want)
+		check(t, err)
+		if p.Empty() || len(verdicts) != 1 || verdicts[0].Object != bad || verdicts[0].Severity != lb.Partial {
+			t.Errorf("plan %v, verdicts %v", p.Steps, verdicts)
+		}
+		done(t, e.Apply(t.Context(), p))
+		if got := len(w.listenerRules(t)); got != len(shape.Rules) {
+			t.Errorf("%d rules, want %d", got, len(shape.Rules))
+		}
+	}
+	want := group(two)
+	want.LoadBalancers[0].Subnets = lb.SubnetSelection{}
+	want.SecurityGroups, want.LoadBalancers[0].SecurityGroups = nil, []lb.SecurityGroupRef{{Backend: true}}
+	done(t, apply(t, e, want))
+	want = group(more)
+	want.LoadBalancers[0].Subnets = lb.SubnetSelection{}
+	want.SecurityGroups, want.LoadBalancers[0].SecurityGroups = nil, []lb.SecurityGroupRef{{Named: "nobody's"}}
+	p, verdicts, err := e.Plan(t.Context(), want)
+	check(t, err)
+	if len(verdicts) != 2 || verdicts[0].Severity != lb.Partial || verdicts[0].Value != "nobody's" {
+		t.Errorf("verdicts %v", verdicts)
+	}
+	done(t, e.Apply(t.Context(), p))
+	if got := len(w.listenerRules(t)); got != len(more.Rules) {
+		t.Errorf("%d rules, want %d", got, len(more.Rules))
 	}
 }
 

@@ -148,6 +148,9 @@ func (p performer) handover(ctx context.Context, h Handover) error {
 		return fmt.Errorf("aws: load balancer %s is gone; it is made again by the next plan", h.New.Name)
 	}
 	if !p.mirror.handedOver(h.arn) {
+		if wait := p.mirror.looked(h.arn); wait > 0 {
+			return &plan.LaterError{After: wait, Why: fmt.Sprintf("load balancer %s does not serve yet", h.New.Name)}
+		}
 		if why, err := p.notServing(ctx, h, next); err != nil || why != "" {
 			return orElseError(err, &plan.LaterError{After: handoverLook, Why: why})
 		}
@@ -227,6 +230,16 @@ func (m *mirror) counterparts(stack lb.StackID, from, to string) []counterpart {
 // serving are those of the load balancers that nobody has taken the place of for long enough.
 func (m *mirror) serving(old []loadBalancer) []loadBalancer {
 	return slices.DeleteFunc(old, func(b loadBalancer) bool { return m.handedOver(b.ARN) && m.graceLeft(b.ARN) <= 0 })
+}
+
+// looked notes a look at whether a load balancer can go, unless there was one a moment ago: then it says how long to wait.
+func (m *mirror) looked(from string) (wait time.Duration) {
+	m.write(func(now time.Time) {
+		if wait = handoverLook - now.Sub(m.looks[from]); wait <= 0 {
+			m.looks[from] = now
+		}
+	})
+	return wait
 }
 
 func (m *mirror) handOver(from string) {

@@ -25,6 +25,8 @@ type mirror struct {
 
 	handovers map[string]time.Time // when load balancers, by ARN, were no longer needed: others had taken their place
 
+	looks map[string]time.Time // when was last looked whether they are
+
 	unread  map[string]bool     // load balancers that nobody has looked into yet, by ARN
 	foreign map[string]bool     // ARNs of load balancers and target groups that are known not to be ours
 	touched map[lb.StackID]bool // stacks with a row that changed since the checkpoint took this
@@ -39,7 +41,7 @@ type choice struct {
 func newMirror(cluster string, now func() time.Time) *mirror {
 	m := &mirror{
 		cluster: cluster, now: now, chosen: map[lb.StackID]choice{},
-		handovers: map[string]time.Time{}, unread: map[string]bool{}, foreign: map[string]bool{}, touched: map[lb.StackID]bool{},
+		handovers: map[string]time.Time{}, looks: map[string]time.Time{}, unread: map[string]bool{}, foreign: map[string]bool{}, touched: map[lb.StackID]bool{},
 	}
 	m.loadBalancers = newTable(m, func(r loadBalancer) tags { return r.Tags })
 	m.listeners = newTable(m, func(r listener) tags { return r.Tags })
@@ -199,6 +201,7 @@ func (m *mirror) dropLoadBalancer(arn string) {
 		m.loadBalancers.remove(arn, now)
 		delete(m.unread, arn)
 		delete(m.handovers, arn)
+		delete(m.looks, arn)
 		if !ok {
 			return
 		}

@@ -24,13 +24,15 @@ func newNamedGroups(a api, vpc string, now func() time.Time) *namedGroups {
 	}}}
 }
 
-// resolved returns the stack with security groups of others by id. A name that several have stands for all of them.
-func (g *namedGroups) resolved(ctx context.Context, want lb.Stack) (lb.Stack, []lb.Verdict, error) {
+// resolved returns the stack with security groups of others by id. A name that several have stands for all of them. Where
+// one is not there, a load balancer keeps those that it has, which now tells; one that is to be made is not made without.
+func (g *namedGroups) resolved(ctx context.Context, want lb.Stack, now func(lb.LoadBalancer) ([]lb.SecurityGroupRef, bool)) (lb.Stack, []lb.Verdict, error) {
 	var verdicts []lb.Verdict
 	want.LoadBalancers = slices.Clone(want.LoadBalancers)
 	for i := range want.LoadBalancers {
 		b := &want.LoadBalancers[i]
 		var refs []lb.SecurityGroupRef
+		var missing []string
 		for _, ref := range b.SecurityGroups {
 			if ref.Named == "" || strings.HasPrefix(ref.Named, "sg-") {
 				refs = append(refs, ref)
@@ -43,17 +45,40 @@ func (g *namedGroups) resolved(ctx context.Context, want lb.Stack) (lb.Stack, []
 			for _, id := range ids {
 				refs = append(refs, lb.SecurityGroupRef{Named: id})
 			}
-			if len(ids) > 0 {
-				continue
-			}
-			for _, member := range want.Members {
-				verdicts = append(verdicts, lb.Verdict{
-					Object: member, Severity: lb.Refused, Reason: lb.SecurityGroupNotFound, Value: ref.Named,
-					Problem: "no security group of the VPC has this Name tag", Fix: "Name one that exists, or use its id",
-				})
+			if len(ids) == 0 {
+				missing = append(missing, ref.Named)
 			}
 		}
 		b.SecurityGroups = refs
+		if len(missing) == 0 {
+			continue
+		}
+		severity, instead := lb.Refused, ""
+		if have, ok := now(*b); ok {
+			b.SecurityGroups, severity, instead = have, lb.Partial, ". The load balancer keeps those that it has"
+		}
+		for _, member := range want.Members {
+			verdicts = append(verdicts, lb.Verdict{
+				Object: member, Severity: severity, Reason: lb.SecurityGroupNotFound, Value: strings.Join(missing, ","),
+				Problem: "no security group of the VPC has this Name tag" + instead, Fix: "Name one that exists, or use its id",
+			})
+		}
 	}
 	return want, lb.SortVerdicts(verdicts), nil
+}
+
+// namedNow are the security groups that a load balancer has, where none of them is the stack's own.
+func (s settings) namedNow(b lb.LoadBalancer, v view) (refs []lb.SecurityGroupRef, ok bool) {
+	row, exists := s.existing(b, v)
+	for _, id := range row.SecurityGroups {
+		switch ref := groupRef(id, v); ref.Kind {
+		case SecurityGroupKind:
+			return nil, false
+		case BackendSecurityGroupKind:
+			refs = append(refs, lb.SecurityGroupRef{Backend: true})
+		default:
+			refs = append(refs, lb.SecurityGroupRef{Named: id})
+		}
+	}
+	return refs, exists && len(refs) > 0
 }

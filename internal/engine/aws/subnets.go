@@ -288,3 +288,17 @@ func (p subnetProblem) verdicts(members []lb.Object, selection lb.SubnetSelectio
 	}
 	return verdicts
 }
+
+// softened are the verdicts of a problem that costs nobody anything but the selection: only who made it is told, or all
+// where it is nobody's own.
+func (p subnetProblem) softened(members []lb.Object, selection lb.SubnetSelection, instead string) []lb.Verdict {
+	verdicts := p.verdicts(members, selection)
+	if selection.From != (lb.Object{}) {
+		verdicts = slices.DeleteFunc(verdicts, func(v lb.Verdict) bool { return v.Object != selection.From })
+	}
+	for i := range verdicts {
+		verdicts[i].Severity = lb.Partial
+		verdicts[i].Problem += ". " + instead
+	}
+	return verdicts
+}

@@ -73,7 +73,7 @@ func TestChangesFailNoRequest(t *testing.T) {
 	t.Logf("%d requests, %d failed", good.Load(), bad.Load())
 }
 
-func getBy(c *http.Client, ctx context.Context, address, host, path string) (answer, error) { //nolint:revive // the client is the odd one
+func getBy(c *http.Client, ctx context.Context, address, host, path string) (answer, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, http.NoBody)
 	if err != nil {
 		return answer{}, err
