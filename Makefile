@@ -105,6 +105,7 @@ fmt: ## Format all Go files
 generate: ## Write the generated files: deep copies, CRDs, config/, annotation pages in docs/
 	$(TOOL) controller-gen object paths=./api/...
 	$(TOOL) controller-gen crd:maxDescLen=200 paths=./api/... output:crd:dir=charts/sluice/crds
+	$(TOOL) controller-gen crd:maxDescLen=200 paths=github.com/projectcontour/contour/apis/projectcontour/v1 output:crd:dir=config/envoy/crd
 	go test ./internal/annot -run Reference -update
 	go test ./charts -update
 

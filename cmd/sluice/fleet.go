@@ -30,6 +30,7 @@ type fleetFlags struct {
 	engines []string
 
 	classes   []string
+	roots     []string
 	addresses []string
 	service   string
 	namespace string
@@ -47,6 +48,7 @@ func (f *fleetFlags) addTo(groups *flagGroups) {
 
 	e := groups.in("Envoy")
 	e.StringSliceVar(&f.classes, "ingress-class-name", nil, "classes that the fleet serves; contour, and objects without a class, when not given")
+	e.StringSliceVar(&f.roots, "root-namespaces", nil, "the only namespaces where an HTTPProxy may have a virtual host; all when not given")
 	e.StringSliceVar(&f.addresses, "ingress-status-address", nil, "addresses that served objects show; those of the fleet's Service when not given")
 	e.StringVar(&f.service, "envoy-service-name", "envoy", "the fleet's Service")
 	e.StringVar(&f.namespace, "envoy-service-namespace", "projectcontour", "namespace of the fleet's Service")
@@ -102,7 +104,7 @@ func (f fleetFlags) start(m manager.Manager, logger *slog.Logger) (*control.Flee
 		return nil, err
 	}
 	o := control.FleetOptions{
-		Compile: compile.FleetOptions{Classes: f.classes}, Engine: engine, Server: server,
+		Compile: compile.FleetOptions{Classes: f.classes, RootNamespaces: f.roots}, Engine: engine, Server: server,
 		Address:   net.JoinHostPort(cmp.Or(f.xdsHost, "0.0.0.0"), strconv.Itoa(int(f.xdsPort))),
 		Addresses: f.addresses, Service: types.NamespacedName{Namespace: f.namespace, Name: f.service}, Logger: logger,
 	}

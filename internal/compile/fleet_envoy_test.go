@@ -20,9 +20,10 @@ import (
 	"github.com/sluicehq/sluice/internal/lb"
 )
 
-// A real Envoy takes all that any case compiles to.
-func TestEnvoyAcceptsEveryCase(t *testing.T) {
-	server := ads.New(slog.New(slog.DiscardHandler))
+// startEnvoy runs an Envoy with an engine of its own; address is where it takes HTTP.
+func startEnvoy(t *testing.T) (server *ads.Server, engine *envoy.Engine, address string) {
+	t.Helper()
+	server = ads.New(slog.New(slog.DiscardHandler))
 	engine, err := envoy.New(server, envoy.Options{HTTPAddress: "127.0.0.1", HTTPSAddress: "127.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +43,12 @@ func TestEnvoyAcceptsEveryCase(t *testing.T) {
 		}
 	})
 	process := envoytest.Start(t, envoy.Bootstrap{XDSHost: "127.0.0.1", XDSPort: uint16(listener.Addr().(*net.TCPAddr).Port)})
-	address := process.Address(t, "ingress_http")
+	return server, engine, process.Address(t, "ingress_http")
+}
+
+// A real Envoy takes all that any case compiles to.
+func TestEnvoyAcceptsEveryCase(t *testing.T) {
+	server, engine, address := startEnvoy(t)
 	files, err := filepath.Glob("testdata/fleet/*/*.txtar")
 	if err != nil {
 		t.Fatal(err)

@@ -106,3 +106,57 @@ func shuffleFleet(c kube.Contents, seed uint64) kube.Contents {
 	c.TLSCertificateDelegations = shuffled(r, c.TLSCertificateDelegations)
 	return c
 }
+
+func TestRootsOnlyWhereTheyMayBe(t *testing.T) {
+	documents, problems, err := kube.Read("in.yaml", strings.NewReader(`
+apiVersion: projectcontour.io/v1
+kind: HTTPProxy
+metadata: {name: root, namespace: team}
+spec:
+  virtualhost: {fqdn: a.example.com}
+  routes: [{directResponsePolicy: {statusCode: 200}}]
+---
+apiVersion: projectcontour.io/v1
+kind: HTTPProxy
+metadata: {name: root, namespace: roots}
+spec:
+  virtualhost: {fqdn: b.example.com}
+  routes: [{directResponsePolicy: {statusCode: 200}}]
+`), "default")
+	if err != nil || len(problems) > 0 {
+		t.Fatal(err, problems)
+	}
+	f := compile.FleetOf(kube.New(kube.Contents{}.Add(documents)), compile.FleetOptions{RootNamespaces: []string{"roots"}})
+	if len(f.Stacks) != 1 || f.Stacks[0].ID != "host:b.example.com" {
+		t.Errorf("stacks %v, want that of namespace roots only", f.Stacks)
+	}
+	if len(f.Verdicts) != 1 || f.Verdicts[0].Reason != "RootProxyNotAllowedInNamespace" || f.Verdicts[0].Object.Namespace != "team" {
+		t.Errorf("verdicts %v", f.Verdicts)
+	}
+}
+
+func TestConfiguredClassesAreTheOnlyOnes(t *testing.T) {
+	documents, problems, err := kube.Read("in.yaml", strings.NewReader(`
+apiVersion: projectcontour.io/v1
+kind: HTTPProxy
+metadata: {name: a}
+spec: {ingressClassName: edge, virtualhost: {fqdn: a.example.com}, routes: [{directResponsePolicy: {statusCode: 200}}]}
+---
+apiVersion: projectcontour.io/v1
+kind: HTTPProxy
+metadata: {name: b}
+spec: {ingressClassName: contour, virtualhost: {fqdn: b.example.com}, routes: [{directResponsePolicy: {statusCode: 200}}]}
+---
+apiVersion: projectcontour.io/v1
+kind: HTTPProxy
+metadata: {name: c}
+spec: {virtualhost: {fqdn: c.example.com}, routes: [{directResponsePolicy: {statusCode: 200}}]}
+`), "default")
+	if err != nil || len(problems) > 0 {
+		t.Fatal(err, problems)
+	}
+	f := compile.FleetOf(kube.New(kube.Contents{}.Add(documents)), compile.FleetOptions{Classes: []string{"edge"}})
+	if len(f.Stacks) != 1 || f.Stacks[0].ID != "host:a.example.com" {
+		t.Errorf("stacks %v, want that of class edge only", f.Stacks)
+	}
+}

@@ -2,12 +2,14 @@ package envoy_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -33,21 +35,28 @@ func newFleet(t *testing.T) *fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
+	address := netip.MustParseAddrPort(listen(t, server, nil))
+	config := envoy.Bootstrap{XDSHost: "127.0.0.1", XDSPort: address.Port()}
+	return &fleet{t: t, engine: engine, server: server, envoy: envoytest.Start(t, config)}
+}
+
+// listen serves xDS until the test ends.
+func listen(t *testing.T, server *ads.Server, config *tls.Config) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(ctx, l, nil) }()
+	go func() { done <- server.Serve(ctx, l, config) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
-	config := envoy.Bootstrap{XDSHost: "127.0.0.1", XDSPort: uint16(l.Addr().(*net.TCPAddr).Port)}
-	return &fleet{t: t, engine: engine, server: server, envoy: envoytest.Start(t, config)}
+	return l.Addr().String()
 }
 
 func (f *fleet) apply(s lb.Stack) plan.Plan {
@@ -100,7 +109,11 @@ func get(ctx context.Context, address, host, path string) (answer, error) {
 		return answer{}, err
 	}
 	r.Host = host
-	response, err := http.DefaultClient.Do(r)
+	return do(http.DefaultClient, r)
+}
+
+func do(c *http.Client, r *http.Request) (answer, error) {
+	response, err := c.Do(r)
 	if err != nil {
 		return answer{}, err
 	}

@@ -22,6 +22,8 @@ import (
 
 // Envoy is a running process.
 type Envoy struct {
+	AdminSocket string
+
 	admin *http.Client
 	log   string
 }
@@ -75,7 +77,7 @@ func Start(t testing.TB, config envoy.Bootstrap) *Envoy {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e := &Envoy{admin: unixClient(config.AdminSocket), log: filepath.Join(dir, "log")}
+	e := &Envoy{AdminSocket: config.AdminSocket, admin: unixClient(config.AdminSocket), log: filepath.Join(dir, "log")}
 	cmd := exec.CommandContext(t.Context(), path, "-c", file, "--concurrency", "1", "--service-cluster", "test", "--service-node", filepath.Base(dir),
 		"--use-dynamic-base-id", "--drain-time-s", "2", "--log-level", "info", "--log-path", e.log)
 	if err := cmd.Start(); err != nil {
