@@ -49,6 +49,10 @@ unit: ## Tests that need no root
 	go test -C test/signin ./...
 	go test -C test/h2spec ./...
 
+.PHONY: fuzz
+fuzz: ## Fuzz the decoders and the request path of local AWS, FUZZTIME=60s each (5s in CI)
+	hack/fuzz
+
 .PHONY: race
 race: ## The same under the race detector
 	go test -race ./internal/... ./cmd/...

@@ -14,7 +14,7 @@ const secondaryIPs = "secondary_ips.auto_assigned.per_subnet"
 var networkBalancerAttributes = map[string]attribute{
 	"deletion_protection.enabled":       {"false", boolean, false},
 	"load_balancing.cross_zone.enabled": {"false", boolean, false},
-	"access_logs.s3.enabled":            {"false", boolean, true},
+	"access_logs.s3.enabled":            {"false", boolean, false}, // of TLS listeners
 	"access_logs.s3.bucket":             {"", anyText, false},
 	"access_logs.s3.prefix":             {"", anyText, false},
 	"ipv6.deny_all_igw_traffic":         {"false", boolean, false}, // there is no internet to deny it from

@@ -189,6 +189,7 @@ func (x *tx) checkNetworkTargets(b loadBalancer) error {
 func (s *Server) planeNetworkBalancer(b loadBalancer, listeners []listener) proxy.NetworkLoadBalancer {
 	out := proxy.NetworkLoadBalancer{
 		ID: proxy.LoadBalancerID(b.arn()), CrossZone: b.Attributes["load_balancing.cross_zone.enabled"] == "true",
+		AccessLog: b.Attributes[accessLogs.attribute+"enabled"] == "true",
 	}
 	for _, z := range b.Wire.AvailabilityZones {
 		out.Nodes = append(out.Nodes, proxy.Node{Zone: *z.ZoneName, Address: b.Nodes[*z.ZoneName]})
