@@ -47,16 +47,27 @@ unit: ## Tests that need no root
 	go test ./...
 	go test -C tools/release ./image
 	go test -C test/signin ./...
+	go test -C test/h2spec ./...
+
+.PHONY: fuzz
+fuzz: ## Fuzz the decoders and the request path of local AWS, FUZZTIME=60s each (5s in CI)
+	hack/fuzz
 
 .PHONY: race
 race: ## The same under the race detector
 	go test -race ./internal/... ./cmd/...
+
+.PHONY: clients
+clients: ## Local AWS driven by the aws CLI, boto3, curl, dig, gRPC and WebSockets, and compared with moto
+	@hack/need-clients
+	go test -tags clients -count=1 ./test/clients
 
 .PHONY: e2e
 e2e: ## End-to-end tests in the lab (Linux, root)
 ifeq ($(GOOS)-$(ROOT),linux-yes)
 	@$(MAKE) --no-print-directory build
 	@hack/need-e2e
+	@$(MAKE) --no-print-directory clients
 	cd lab && go test -tags root ./...
 	go test -tags e2e -count=1 ./internal/dns/rfc2136
 	hack/e2e
@@ -81,6 +92,7 @@ lint: ## Formatting, vet, golangci-lint, generated files
 	$(TOOL) golangci-lint run --allow-parallel-runners ./...
 	cd lab && go tool -modfile=../tools/go.mod golangci-lint run --allow-parallel-runners ./...
 	cd test/signin && go tool -modfile=../../tools/go.mod golangci-lint run --allow-parallel-runners ./...
+	cd test/h2spec && go tool -modfile=../../tools/go.mod golangci-lint run --allow-parallel-runners ./...
 	cd tools/release && go tool -modfile=../go.mod golangci-lint run --allow-parallel-runners ./image
 	@hack/check-generated
 

@@ -144,6 +144,8 @@ var (
 		Doc: "Older name of waf-acl-id, read where that is not there."}
 	shieldProtection = Key{Suffix: "shield-advanced-protection", Type: Boolean, Default: "as it is", Scope: LoadBalancerScope, Support: Served,
 		Doc: "Whether Shield Advanced protects the load balancer. A protection that others made is left alone."}
+	jwtValidation = Key{Suffix: "jwt-validation", Type: JSON, Scope: RuleScope, Support: Served,
+		Doc: "Lets only requests through that carry a JSON Web Token of this issuer, signed with its keys, with these claims. On HTTPS ports; HTTP ports of the Ingress let everything through, which is told."}
 	transforms = Key{Suffix: "transforms.", Type: JSON, Scope: RuleScope, Support: Served,
 		Doc: "Changes the requests of backends with this Service name before they are forwarded: url-rewrite and host-header-rewrite, each with one regex and what replaces its first match."}
 	useRegexPathMatch = Key{Suffix: "use-regex-path-match", Type: Boolean, Default: "false", Scope: RuleScope, Support: Served,
@@ -170,6 +172,8 @@ var (
 		Doc: "Failed probes in a row until a healthy target is unhealthy, 2 to 10."}
 	successCodes = Key{Suffix: "success-codes", Type: String, Default: "200; of GRPC 12", Scope: TargetGroupScope, Service: true, Support: Served,
 		Doc: "Statuses of a good probe, 200 to 499: 200, a list 200,202 or a range 200-299. Of GRPC, codes 0 to 99."}
+	multiCluster = Key{Suffix: "multi-cluster-target-group", Type: Boolean, Default: "false", Scope: TargetGroupScope, Service: true, Support: Served,
+		Doc: "Other clusters have targets in the target groups too: only those that this cluster registered are deregistered. True where the Ingress or the Service says so."}
 	targetNodeLabels = Key{Suffix: "target-node-labels", Type: Map, Scope: TargetGroupScope, Service: true, Support: Served,
 		Doc: "Labels of the nodes that become instance targets."}
 )
@@ -196,13 +200,13 @@ var table = []Key{
 	{Suffix: "auth-scope", Type: String, Scope: RuleScope, Service: true, Support: Stops, Doc: "Scopes to ask for."},
 	{Suffix: "auth-session-cookie", Type: String, Scope: RuleScope, Service: true, Support: Stops, Doc: "Name of the session cookie."},
 	{Suffix: "auth-session-timeout", Type: Integer, Scope: RuleScope, Service: true, Support: Stops, Doc: "Seconds that a session lasts."},
-	{Suffix: "jwt-validation", Type: JSON, Scope: RuleScope, Support: Stops, Doc: "Validation of JSON Web Tokens."},
+	jwtValidation,
 	targetType, backendProtocol, backendProtocolVersion,
 	targetGroupAttributes,
 	healthCheckPort, healthCheckProtocol, healthCheckPath, healthCheckInterval, healthCheckTimeout,
 	healthyThreshold, unhealthyThreshold, successCodes, targetNodeLabels,
 	{Suffix: "target-control-port.", Type: Integer, Scope: TargetGroupScope, Service: true, Support: Passed, Doc: "Port of the target optimizer's agent."},
-	{Suffix: "multi-cluster-target-group", Type: Boolean, Default: "false", Scope: TargetGroupScope, Service: true, Support: Stops, Doc: "Target groups shared with other clusters."},
+	multiCluster,
 }
 
 // find returns the key that an annotation's suffix belongs to.

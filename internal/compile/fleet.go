@@ -23,15 +23,17 @@ const fleetClass = "contour"
 
 // FleetOptions are what the program's flags say about an Envoy fleet.
 type FleetOptions struct {
-	Classes []string // values of the class that are served; without any, contour and objects without a class
+	Classes        []string // values of the class that are served; without any, contour and objects without a class
+	RootNamespaces []string // the only ones where an HTTPProxy may have a virtual host; all when empty
 }
 
 // Fleet is what one Envoy fleet serves. A stack is one virtual host, with all that any object says about it: so nothing
 // is left to be put together from several stacks, and a change of one host is a change of one stack.
 type Fleet struct {
-	Stacks   []lb.Stack   // sorted by id
-	Members  []lb.Object  // objects whose status shows the fleet's address, sorted
-	Verdicts []lb.Verdict // sorted
+	Stacks   []lb.Stack    // sorted by id
+	Members  []lb.Object   // objects whose status shows the fleet's address, sorted
+	Proxies  []ProxyResult // of the HTTPProxies that are ours, sorted
+	Verdicts []lb.Verdict  // sorted
 }
 
 // Backends are the Service ports whose endpoints the stacks need, sorted.
@@ -56,12 +58,13 @@ func FleetOf(objects *kube.Objects, options FleetOptions) Fleet {
 	f := &fleet{objects: objects, options: options, hosts: map[string]*host{}}
 	ingresses := slices.Clone(objects.Ingresses())
 	slices.SortStableFunc(ingresses, func(a, b *networkingv1.Ingress) int { return older(a, b) })
+	f.proxyRoots()
 	for _, i := range ingresses {
 		if f.serves(i.Annotations, i.Spec.IngressClassName) && i.DeletionTimestamp == nil {
 			f.ingress(i)
 		}
 	}
-	out := Fleet{Members: slices.SortedFunc(slices.Values(f.members), lb.Object.Compare), Verdicts: lb.SortVerdicts(f.verdicts)}
+	out := Fleet{Members: slices.SortedFunc(slices.Values(f.members), lb.Object.Compare), Proxies: f.results(), Verdicts: lb.SortVerdicts(f.verdicts)}
 	for _, name := range slices.Sorted(maps.Keys(f.hosts)) {
 		if s, ok := f.hosts[name].stack(name); ok {
 			out.Stacks = append(out.Stacks, s)
@@ -83,6 +86,7 @@ type fleet struct {
 	hosts    map[string]*host
 	members  []lb.Object
 	verdicts []lb.Verdict
+	proxies  map[lb.Object]*proxyState
 }
 
 // host is what is known of one virtual host so far.

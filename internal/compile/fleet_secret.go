@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -82,4 +83,42 @@ func onlyPEM(data []byte) []byte {
 		}
 	}
 	return out.Bytes()
+}
+
+// trustedCA is a bundle of certificates to trust.
+func trustedCA(s *corev1.Secret) (lb.Secret, error) {
+	bundle := s.Data["ca.crt"]
+	found := 0
+	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			return lb.Secret{}, fmt.Errorf("ca.crt has a %s, and must have certificates only", block.Type)
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return lb.Secret{}, fmt.Errorf("ca.crt has a certificate that cannot be read: %w", err)
+		}
+		found++
+	}
+	if found == 0 {
+		return lb.Secret{}, errors.New("it has no certificate in ca.crt")
+	}
+	return lb.Secret{ID: secretID(s, bundle), CA: onlyPEM(bundle)}, nil
+}
+
+// revocations is a list of certificates that are not trusted any more.
+func revocations(s *corev1.Secret) (lb.Secret, error) {
+	list := s.Data["crl.pem"]
+	found := 0
+	for block, rest := pem.Decode(list); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "X509 CRL" {
+			return lb.Secret{}, fmt.Errorf("crl.pem has a %s, and must have an X509 CRL only", block.Type)
+		}
+		if _, err := x509.ParseRevocationList(block.Bytes); err != nil {
+			return lb.Secret{}, fmt.Errorf("crl.pem cannot be read: %w", err)
+		}
+		found++
+	}
+	if found == 0 {
+		return lb.Secret{}, errors.New("it has no X509 CRL in crl.pem")
+	}
+	return lb.Secret{ID: secretID(s, list), CRL: onlyPEM(list)}, nil
 }

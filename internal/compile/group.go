@@ -138,7 +138,7 @@ func (g *group) agree() shared {
 				_ = s.take(m) // its verdicts tell why it is what it was
 			}
 		}
-		if again := g.unsecured(&s); again {
+		if g.oneFamily(&s) || g.unsecured(&s) {
 			continue
 		}
 		return s
@@ -244,10 +244,10 @@ func (g *group) securityGroup(s shared, from []lb.Object) lb.SecurityGroup {
 	for _, p := range s.ports {
 		sources := p.cidrs.Value
 		if len(sources)+len(p.lists.Value) == 0 {
-			sources = []string{"0.0.0.0/0"}
+			sources = []string{"0.0.0.0/0", "::/0"}
 		}
 		for _, source := range sources {
-			if !ipv6(source) || s.family.Or(lb.IPv4) != lb.IPv4 {
+			if !ipv6(source) || s.family.Or(lb.IPv4).Dual() {
 				out.Ingress = append(out.Ingress, lb.IngressRule{Protocol: "tcp", From: int32(p.number), To: int32(p.number), CIDR: source})
 			}
 		}
@@ -299,6 +299,10 @@ func (g *group) listeners(s shared) []lb.Listener {
 					unfit = append(unfit, r.Field)
 				default:
 					count++
+					r := r
+					if out[i].Protocol == lb.HTTP {
+						r.Action.Tokens = nil
+					}
 					r.Priority = len(out[i].Rules) + 1
 					out[i].Rules = append(out[i].Rules, r)
 				}
@@ -343,7 +347,11 @@ func (g *group) fallback(p *port) lb.Action {
 	if first == nil {
 		return lb.Action{FixedResponse: &lb.FixedResponse{StatusCode: 404, ContentType: "text/plain"}}
 	}
-	return *first.form.fallback
+	action := *first.form.fallback
+	if p.protocol == lb.HTTP {
+		action.Tokens = nil
+	}
+	return action
 }
 
 func (m *member) refuse(severity lb.Severity, reason lb.Reason, field, value, problem, fix string) {

@@ -33,7 +33,8 @@ type compiler struct {
 	self     lb.Object
 	verdicts []lb.Verdict
 
-	regexPaths bool // paths of type ImplementationSpecific are regular expressions
+	tokens     *lb.Tokens // what requests on HTTPS ports need
+	regexPaths bool       // paths of type ImplementationSpecific are regular expressions
 }
 
 // form is what the member adds to a stack.
@@ -42,6 +43,7 @@ func (c *compiler) form(id lb.StackID) Form {
 	c.verdicts = append(c.verdicts, verdicts...)
 	c.regexPaths, verdicts = annot.RegexPaths(c.ingress)
 	c.verdicts = append(c.verdicts, verdicts...)
+	c.readTokens(settings)
 	c.checkFeatures(&settings)
 	c.checkAddOns(&settings)
 	backends := c.backends(id)

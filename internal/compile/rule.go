@@ -46,7 +46,7 @@ func (c *compiler) rules(backends *backends, tags []lb.Tag) []lb.Rule {
 					"Use fewer conditions")
 				continue
 			}
-			rule := lb.Rule{Transforms: c.transforms(path), Action: backends.action(&path.Backend, field+".backend"), Tags: tags, From: c.self, Field: field}
+			rule := lb.Rule{Transforms: c.transforms(path), Action: c.guarded(backends.action(&path.Backend, field+".backend")), Tags: tags, From: c.self, Field: field}
 			for _, rule.Conditions = range parts {
 				out = append(out, rule)
 			}
@@ -197,6 +197,6 @@ func (c *compiler) defaultAction(backends *backends) *lb.Action {
 	if c.ingress.Spec.DefaultBackend == nil {
 		return nil
 	}
-	action := backends.action(c.ingress.Spec.DefaultBackend, "spec.defaultBackend")
+	action := c.guarded(backends.action(c.ingress.Spec.DefaultBackend, "spec.defaultBackend"))
 	return &action
 }

@@ -47,6 +47,26 @@ func (g *group) unsecured(s *shared) (again bool) {
 	return false
 }
 
+// oneFamily looks whether a load balancer without IPv6 would have targets of IPv6. Who has them falls back.
+func (g *group) oneFamily(s *shared) (again bool) {
+	if s.family.Or(lb.IPv4).Dual() {
+		return false
+	}
+	for _, m := range g.inOrder() {
+		i := slices.IndexFunc(m.form.groups, func(t lb.TargetGroup) bool { return t.IPAddressType == lb.IPv6 })
+		if !m.fresh || i < 0 {
+			continue
+		}
+		b := m.form.bindings[slices.IndexFunc(m.form.bindings, func(b lb.Binding) bool { return b.TargetGroup == m.form.groups[i].ID })]
+		m.refuse(lb.Refused, lb.InvalidBackend, "metadata.annotations["+annot.Prefix+"ip-address-type]", string(s.family.Or(lb.IPv4)),
+			fmt.Sprintf("Service %s/%s has the IP family IPv6, and the load balancer is not dualstack", b.Namespace, b.Service),
+			"Set the annotation to dualstack, or use a Service whose only IP family is IPv4")
+		m.fallBack()
+		return true
+	}
+	return false
+}
+
 // misdirected looks for a redirect that does not lead to an HTTPS port of the load balancer. Who wants it falls back.
 func (g *group) misdirected(s *shared) (again bool) {
 	if !s.redirect.Set() || slices.ContainsFunc(s.ports, func(p *port) bool {
@@ -93,4 +113,23 @@ func (m *member) refuseHTTP2(field string, port uint16) {
 	m.refuse(lb.Partial, lb.InvalidBackend, field, "",
 		fmt.Sprintf("forwards with HTTP/2 or gRPC, which the HTTP port %d cannot; it is left out there", port),
 		"Listen with HTTPS only, or remove the annotation "+annot.Prefix+"backend-protocol-version")
+}
+
+// readTokens reads what requests need on HTTPS ports. HTTP ports cannot ask for it, so whoever has some is told.
+func (c *compiler) readTokens(settings annot.Ingress) {
+	tokens, at, verdicts := annot.TokensOf(c.ingress)
+	c.tokens, c.verdicts = tokens, append(c.verdicts, verdicts...)
+	open := slices.IndexFunc(settings.Listen, func(l annot.Listen) bool { return l.Protocol == lb.HTTP })
+	if tokens != nil && open >= 0 && !settings.Redirect.Set() {
+		at.Value = ""
+		c.verdicts = append(c.verdicts, at.Verdict(lb.Warning, lb.InvalidAnnotation,
+			fmt.Sprintf("has no effect on the HTTP port %d, which lets requests in without tokens", settings.Listen[open].Port),
+			"Listen with HTTPS only, or redirect with "+annot.Prefix+"ssl-redirect"))
+	}
+}
+
+// guarded is an action for those only who have what requests need.
+func (c *compiler) guarded(a lb.Action) lb.Action {
+	a.Tokens = c.tokens
+	return a
 }

@@ -27,10 +27,11 @@ type fleetStatus struct {
 	*Fleet
 	recorder recorder
 	told     map[lb.Verdict]bool
+	now      func() metav1.Time
 }
 
 func newFleetStatus(f *Fleet) *fleetStatus {
-	return &fleetStatus{Fleet: f, recorder: recorder{f.client, f.log}, told: map[lb.Verdict]bool{}}
+	return &fleetStatus{Fleet: f, recorder: recorder{f.client, f.log}, told: map[lb.Verdict]bool{}, now: metav1.Now}
 }
 
 // NeedLeaderElection says yes.
@@ -63,7 +64,14 @@ func (s *fleetStatus) write(ctx context.Context, state *fleetState) error {
 		verdicts = append(verdicts, list...)
 	}
 	addresses := s.addresses(state)
+	about := map[lb.Object][]lb.Verdict{}
+	for _, v := range lb.SortVerdicts(verdicts) {
+		about[v.Object] = append(about[v.Object], v)
+	}
 	var jobs []func() error
+	for _, result := range state.fleet.Proxies {
+		jobs = append(jobs, func() error { return s.proxy(ctx, state, result, about[result.Object], addresses) })
+	}
 	for _, member := range state.fleet.Members {
 		if ingress := state.objects.Ingress(member.Namespace, member.Name); ingress != nil && member.Kind == "Ingress" {
 			jobs = append(jobs, func() error { return s.ingress(ctx, ingress, addresses) })

@@ -257,3 +257,69 @@ func (w *fleetWorld) eventually(c *http.Client, url, host string, status int) re
 	})
 	return out
 }
+
+func TestHTTPProxiesAreServedAndTold(t *testing.T) {
+	w := newFleetWorld(t)
+	w.apply("proxies", `
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: projectcontour.io/v1
+kind: HTTPProxy
+metadata: {name: good, generation: 3}
+spec:
+  virtualhost: {fqdn: good.example.com}
+  routes: [{services: [{name: web, port: 80}]}]
+---
+apiVersion: projectcontour.io/v1
+kind: HTTPProxy
+metadata: {name: partly}
+spec:
+  virtualhost: {fqdn: partly.example.com}
+  routes:
+  - {services: [{name: web, port: 80}]}
+  - {conditions: [{prefix: /gone}], services: [{name: gone, port: 80}]}
+  - {conditions: [{prefix: /away}], services: [{name: away, port: 80}]}
+---
+apiVersion: projectcontour.io/v1
+kind: HTTPProxy
+metadata: {name: lost}
+spec: {routes: [{services: [{name: web, port: 80}]}]}
+`)
+	w.pods("web", "one")
+	w.sync()
+	plain := w.envoy.Address(t, "ingress_http")
+	w.until(plain, "good.example.com", 200)
+	w.until(plain, "partly.example.com", 200)
+	status := func(name string) contour.HTTPProxyStatus {
+		var p contour.HTTPProxy
+		w.check(w.kube.Get(w.ctx, client.ObjectKey{Namespace: "default", Name: name}, &p))
+		return p.Status
+	}
+	good := status("good")
+	if good.CurrentStatus != "valid" || good.Description != "Valid HTTPProxy" || len(good.Conditions) != 1 ||
+		good.Conditions[0].Reason != "Valid" || good.Conditions[0].ObservedGeneration != 3 {
+		t.Errorf("good: %+v", good)
+	}
+	partly := status("partly")
+	if partly.CurrentStatus != "invalid" || len(partly.Conditions) != 1 || partly.Conditions[0].Reason != "ErrorPresent" || len(partly.Conditions[0].Errors) != 1 {
+		t.Fatalf("partly: %+v", partly)
+	}
+	if e := partly.Conditions[0].Errors[0]; e.Type != "ServiceError" || e.Reason != "ServiceUnresolvedReference" || strings.Count(e.Message, "there is no such Service") != 2 {
+		t.Errorf("partly: %+v", e)
+	}
+	if lost := status("lost"); lost.CurrentStatus != "orphaned" || lost.Conditions[0].Errors[0].Type != "Orphaned" {
+		t.Errorf("lost: %+v", lost)
+	}
+
+	// Nothing is written when nothing is new.
+	var before, after contour.HTTPProxy
+	w.check(w.kube.Get(w.ctx, client.ObjectKey{Namespace: "default", Name: "partly"}, &before))
+	w.sync()
+	w.check(w.kube.Get(w.ctx, client.ObjectKey{Namespace: "default", Name: "partly"}, &after))
+	if before.ResourceVersion != after.ResourceVersion {
+		t.Error("a status that says the same was written again")
+	}
+}

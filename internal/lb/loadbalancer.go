@@ -37,6 +37,9 @@ const (
 	TCPQUIC Protocol = "TCP_QUIC"
 )
 
+// Dual says whether a load balancer of the type has addresses of IPv6 too, or only.
+func (t IPAddressType) Dual() bool { return t == DualStack || t == DualStackWithoutPublicIPv4 }
+
 // LoadBalancer is one load balancer with its listeners.
 type LoadBalancer struct {
 	ID             ResourceID
@@ -215,8 +218,9 @@ const (
 // QueryPair is a parameter of a URL. An empty key stands for any.
 type QueryPair struct{ Key, Value string }
 
-// Action is exactly one of its fields.
+// Action is exactly one of its fields; Tokens may be there too.
 type Action struct {
+	Tokens        *Tokens // what requests need before anything happens to them; HTTPS only
 	Forward       *Forward
 	FixedResponse *FixedResponse
 	Redirect      *Redirect

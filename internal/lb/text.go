@@ -254,6 +254,10 @@ func (n NetworkSettings) lines() []string {
 
 // String is one line, such as: forward default/web-app:80, or fixed-response 404 text/plain.
 func (a Action) String() string {
+	if tokens := a.Tokens; tokens != nil {
+		a.Tokens = nil
+		return tokens.String() + "; then " + a.String()
+	}
 	switch {
 	case a.Forward != nil:
 		return "forward " + a.Forward.String()

@@ -94,6 +94,8 @@ func (x *tx) normalAction(b loadBalancer, protocol types.ProtocolEnum, a types.A
 		a.FixedResponseConfig, err = normalFixedResponse(a.FixedResponseConfig)
 	case types.ActionTypeEnumAuthenticateOidc:
 		a.AuthenticateOidcConfig, err = x.normalOIDC(a.AuthenticateOidcConfig, before)
+	case types.ActionTypeEnumAuthenticateCognito:
+		a.AuthenticateCognitoConfig, err = x.normalCognito(a.AuthenticateCognitoConfig)
 	case types.ActionTypeEnumJwtValidation:
 		a.JwtValidationConfig, err = x.normalJWT(a.JwtValidationConfig)
 	default:

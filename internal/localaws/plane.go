@@ -98,7 +98,13 @@ func (s *Server) planeConfig() proxy.Config {
 		if e.Value.isDefault() {
 			continue
 		}
-		r := s.planeRules.get(arn, e.version, func() proxy.Rule { return planeRule(e.Value) })
+		translate := func() proxy.Rule { return s.planeRule(e.Value) }
+		var r proxy.Rule
+		if usesCognito(e.Value.Wire.Actions) {
+			r = translate() // it depends on more than this row
+		} else {
+			r = s.planeRules.get(arn, e.version, translate)
+		}
 		rules[e.Value.Listener] = append(rules[e.Value.Listener], planeRuleAt{e.Value.Priority, r})
 	}
 	listeners := map[string][]listener{}
@@ -183,7 +189,7 @@ func (s *Server) planeBalancer(b loadBalancer, listeners []listener, rules map[s
 		}
 		arn := *l.Wire.ListenerArn
 		p := proxy.Listener{
-			ID: proxy.ListenerID(arn), Port: uint16(*l.Wire.Port), Default: planeAction(l.Wire.DefaultActions),
+			ID: proxy.ListenerID(arn), Port: uint16(*l.Wire.Port), Default: s.planeAction(l.Wire.DefaultActions),
 			Attributes: planeHeaders(l.Attributes), TLS: s.planeTLS(l, b.Attributes["routing.http2.enabled"] == "true"),
 		}
 		tried := rules[arn]
@@ -262,8 +268,8 @@ func planeHeaders(attributes map[string]string) proxy.ListenerAttributes {
 	}
 }
 
-func planeRule(r rule) proxy.Rule {
-	p := proxy.Rule{ID: proxy.RuleID(*r.Wire.RuleArn), Priority: int(r.Priority), Action: planeAction(r.Wire.Actions), Transforms: planeTransforms(r.Wire.Transforms)}
+func (s *Server) planeRule(r rule) proxy.Rule {
+	p := proxy.Rule{ID: proxy.RuleID(*r.Wire.RuleArn), Priority: int(r.Priority), Action: s.planeAction(r.Wire.Actions), Transforms: planeTransforms(r.Wire.Transforms)}
 	for _, c := range r.Wire.Conditions {
 		to := proxy.Condition{Field: *c.Field, Regex: regexesOf(c)}
 		if c.HttpHeaderConfig != nil {
@@ -282,8 +288,8 @@ func planeRule(r rule) proxy.Rule {
 }
 
 // planeAction: the last action says what becomes of a request, and one before it, for whom.
-func planeAction(actions []types.Action) proxy.Action {
-	return planeLogin(planeRoute(actions[len(actions)-1]), actions[0])
+func (s *Server) planeAction(actions []types.Action) proxy.Action {
+	return s.planeLogin(planeRoute(actions[len(actions)-1]), actions[0])
 }
 
 func planeRoute(a types.Action) proxy.Action {
@@ -324,6 +330,7 @@ func (s *Server) planeGroup(g targetGroup) proxy.TargetGroup {
 		Algorithm:           g.Attributes["load_balancing.algorithm.type"],
 		SlowStart:           seconds(g.Attributes["slow_start.duration_seconds"]),
 		Stickiness:          planeStickiness(g.Attributes),
+		Failover:            healthThreshold(g.Attributes, "unhealthy_state_routing"),
 		HealthCheck: proxy.HealthCheck{
 			Disabled: !*w.HealthCheckEnabled, Protocol: string(w.HealthCheckProtocol), Path: val(w.HealthCheckPath),
 			Interval:         time.Duration(*w.HealthCheckIntervalSeconds) * time.Second,

@@ -207,8 +207,16 @@ func (s *Server) Endpoint() string {
 	return "http://" + ListenAddress
 }
 
-// SetEndpoint says where clients reach the API. Serve finds out by itself.
-func (s *Server) SetEndpoint(url string) { s.endpoint.Store(&url) }
+// SetEndpoint says where clients reach the API. Serve finds out by itself. Load balancers learn of it, as they send users
+// to login pages there.
+func (s *Server) SetEndpoint(url string) {
+	s.endpoint.Store(&url)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.applyPlane(); err != nil {
+		s.log.Error("load balancers do not know where the login pages are", "error", err)
+	}
+}
 
 // SetQuota changes a limit, by the name that DescribeAccountLimits gives it.
 func (s *Server) SetQuota(name string, limit int) error {

@@ -3,6 +3,7 @@ package localaws
 import (
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
@@ -73,6 +74,26 @@ func (x *tx) normalOIDC(in *types.AuthenticateOidcActionConfig, before []types.A
 	return &c, normalLogin(&c.Scope, &c.SessionCookieName, &c.SessionTimeout, c.AuthenticationRequestExtraParams)
 }
 
+// normalCognito checks a configuration and fills in its defaults: pool, client and domain have to be there.
+func (x *tx) normalCognito(in *types.AuthenticateCognitoActionConfig) (*types.AuthenticateCognitoActionConfig, error) {
+	if in == nil {
+		return nil, badAction("An AuthenticateCognitoConfig must be specified for an action of type 'authenticate-cognito'")
+	}
+	c := *in
+	if _, err := x.loginAt(*c.UserPoolArn, *c.UserPoolClientId, *c.UserPoolDomain); err != nil {
+		return nil, err
+	}
+	if c.OnUnauthenticatedRequest == "" {
+		c.OnUnauthenticatedRequest = types.AuthenticateCognitoActionConditionalBehaviorEnumAuthenticate
+	}
+	return &c, normalLogin(&c.Scope, &c.SessionCookieName, &c.SessionTimeout, c.AuthenticationRequestExtraParams)
+}
+
+// usesCognito says whether actions depend on a user pool, and on where its pages are.
+func usesCognito(actions []types.Action) bool {
+	return slices.ContainsFunc(actions, func(a types.Action) bool { return a.AuthenticateCognitoConfig != nil })
+}
+
 // normalLogin checks what all ways of signing in have.
 func normalLogin(scope, cookie **string, timeout **int64, extra map[string]string) error {
 	*scope = ptr(firstOf(val(*scope), usualScope))
@@ -138,8 +159,21 @@ func withoutSecrets(actions []types.Action) []types.Action {
 }
 
 // planeLogin makes an action be only for those that an action before it lets through.
-func planeLogin(out proxy.Action, first types.Action) proxy.Action {
+func (s *Server) planeLogin(out proxy.Action, first types.Action) proxy.Action {
 	switch {
+	case first.AuthenticateCognitoConfig != nil:
+		c := first.AuthenticateCognitoConfig
+		e, err := s.loginAt(*c.UserPoolArn, *c.UserPoolClientId, *c.UserPoolDomain)
+		if err != nil { // it is gone by now, which its pages will tell
+			_, pool, _ := strings.Cut(arnResource(*c.UserPoolArn), "/")
+			e = s.loginEndpoints(pool, *c.UserPoolDomain)
+		}
+		out.Authenticate = &proxy.Authenticate{
+			Issuer: e.Issuer, AuthorizationEndpoint: e.Authorization, TokenEndpoint: e.Token, UserInfoEndpoint: e.UserInfo,
+			ClientID: *c.UserPoolClientId, ClientSecret: e.ClientSecret, Scope: *c.Scope, CookieName: *c.SessionCookieName,
+			SessionTimeout: time.Duration(*c.SessionTimeout) * time.Second, ExtraParams: c.AuthenticationRequestExtraParams,
+			OnUnauthenticated: proxy.OnUnauthenticated(c.OnUnauthenticatedRequest),
+		}
 	case first.AuthenticateOidcConfig != nil:
 		c := first.AuthenticateOidcConfig
 		out.Authenticate = &proxy.Authenticate{

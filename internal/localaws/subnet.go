@@ -113,7 +113,10 @@ func (x *tx) newSubnet(id, vpc, zone string, block netip.Prefix, tags map[string
 		SubnetId: &id, VpcId: &vpc, AvailabilityZone: &zone, AvailabilityZoneId: ptr(x.zoneID(zone)),
 		CidrBlock: ptr(block.String()), State: types.SubnetStateAvailable, OwnerId: &x.options.AccountID,
 		SubnetArn: ptr(x.ec2ARN("subnet", id)), DefaultForAz: ptr(false), MapPublicIpOnLaunch: ptr(false),
-		AssignIpv6AddressOnCreation: ptr(false), EnableDns64: ptr(false), Ipv6Native: ptr(false),
+		AssignIpv6AddressOnCreation: ptr(false), EnableDns64: ptr(false),
+		PrivateDnsNameOptionsOnLaunch: &types.PrivateDnsNameOptionsOnLaunch{
+			HostnameType: types.HostnameTypeIpName, EnableResourceNameDnsARecord: ptr(false), EnableResourceNameDnsAAAARecord: ptr(false),
+		}, Ipv6Native: ptr(false),
 		MapCustomerOwnedIpOnLaunch: ptr(false),
 	}}
 	x.state.subnets.put(x, id, s)

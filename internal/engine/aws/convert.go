@@ -83,6 +83,13 @@ func cutLast(s, sep string) (before, after string, found bool) {
 }
 
 func actionRow(list []elbtypes.Action) action {
+	if tokens, rest, ok := tokensRow(list); ok {
+		then := actionRow(rest)
+		if then.Other == "" {
+			then.Tokens = tokens
+			return then
+		}
+	}
 	if len(list) != 1 {
 		return action{Other: jsonText(list)}
 	}
@@ -121,6 +128,12 @@ func actionRow(list []elbtypes.Action) action {
 
 // sdkActions is the reverse; target groups must be ARNs.
 func sdkActions(a action) []elbtypes.Action {
+	if tokens := a.Tokens; tokens != nil {
+		a.Tokens = nil
+		then := sdkActions(a)
+		then[0].Order = aws.Int32(2)
+		return append([]elbtypes.Action{sdkTokens(*tokens)}, then...)
+	}
 	switch {
 	case a.Forward != nil:
 		config := &elbtypes.ForwardActionConfig{}

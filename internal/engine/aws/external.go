@@ -48,13 +48,15 @@ func (g *externalGroups) resolved(ctx context.Context, want lb.Stack) (lb.Stack,
 						Problem: "there is no target group of this name; the path answers 503", Fix: "Make it, or name one that exists",
 					})
 				}
-				return lb.Action{FixedResponse: &lb.FixedResponse{
+				a.Forward, a.FixedResponse = nil, &lb.FixedResponse{
 					StatusCode: 503, ContentType: "text/plain", Body: "Backend target group does not exist",
-				}}, nil
+				}
+				return a, nil
 			}
 			forward.TargetGroups[i].Name, forward.TargetGroups[i].ARN = "", arns[0]
 		}
-		return lb.Action{Forward: &forward}, nil
+		a.Forward = &forward
+		return a, nil
 	}
 	var err error
 	want.LoadBalancers = slices.Clone(want.LoadBalancers)

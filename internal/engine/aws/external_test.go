@@ -66,3 +66,30 @@ func TestTargetGroupsThatOthersMade(t *testing.T) {
 		t.Errorf("%s %v", status, r.Verdicts())
 	}
 }
+
+// Whether the target group is there or not: who has no token gets nowhere.
+func TestTokensAreAskedForBeforeTargetGroupsThatOthersMade(t *testing.T) {
+	w := newWorld(t)
+	e := w.load(t)
+	stack := enginetest.Stack("web", enginetest.Shape{Secured: enginetest.Hosts[:1], Rules: []enginetest.Path{{Path: "/a"}}})
+	listeners := stack.LoadBalancers[0].Listeners
+	listeners[1].Rules[0].Action = lb.Action{
+		Tokens:  &lb.Tokens{Keys: "https://issuer.example.com/keys", Issuer: "https://issuer.example.com"},
+		Forward: &lb.Forward{TargetGroups: []lb.WeightedTargetGroup{{Name: "theirs", Weight: 1}}},
+	}
+	for _, then := range []string{"fixed-response 503", "forward theirs*1"} {
+		p, _, err := e.Plan(t.Context(), stack)
+		check(t, err)
+		done(t, e.Apply(t.Context(), p))
+		if got := w.Contents(t); !strings.Contains(got, "jwt-validation https://issuer.example.com https://issuer.example.com/keys 0;"+then) {
+			t.Errorf("no token, then %s, in:\n%s", then, got)
+		}
+		w.test(func() {
+			_, err := w.elb.CreateTargetGroup(t.Context(), &elb.CreateTargetGroupInput{
+				Name: awssdk.String("theirs"), Protocol: elbtypes.ProtocolEnumHttp, Port: awssdk.Int32(80), VpcId: &w.vpc, TargetType: elbtypes.TargetTypeEnumIp,
+			})
+			check(t, err)
+		})
+		w.pass(time.Minute)
+	}
+}

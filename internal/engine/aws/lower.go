@@ -216,6 +216,12 @@ func (s settings) listeners(out *lowered, b lb.LoadBalancer, balancer plan.ID, v
 
 // actionOf is the canonical form of a model's action, its target groups by resource id.
 func actionOf(a lb.Action) action {
+	if tokens := a.Tokens; tokens != nil {
+		a.Tokens = nil
+		then := actionOf(a)
+		then.Tokens = tokens
+		return then
+	}
 	switch {
 	case a.Forward != nil:
 		var groups []weighted

@@ -103,6 +103,7 @@ type action struct {
 	BySource bool             // of Forward: by the client's address
 	Fixed    lb.FixedResponse // zero for none
 	Redirect lb.Redirect      // zero for none
+	Tokens   *lb.Tokens       // what requests need before
 	Other    string           // text of what the model cannot say; such an action equals nothing that is wanted
 }
 
@@ -153,6 +154,10 @@ func (a action) renamed(name func(string) string) action {
 
 // String is the model's text for it: forward k8s-default-web-0123456789, or redirect 301 ….
 func (a action) String() string {
+	if tokens := a.Tokens; tokens != nil {
+		a.Tokens = nil
+		return tokens.String() + "; then " + a.String()
+	}
 	switch {
 	case a.Other != "":
 		return a.Other

@@ -410,6 +410,9 @@ func (c *contents) actions(list []elbtypes.Action) string {
 		if a.RedirectConfig != nil {
 			part += " " + *a.RedirectConfig.Path
 		}
+		if j := a.JwtValidationConfig; j != nil {
+			part += fmt.Sprint(" ", *j.Issuer, " ", *j.JwksEndpoint, " ", len(j.AdditionalClaims))
+		}
 		if a.FixedResponseConfig != nil {
 			part += " " + *a.FixedResponseConfig.StatusCode
 		}

@@ -84,7 +84,7 @@ func Stack(name string, s Shape) lb.Stack {
 				Priority:   i + 1,
 				Conditions: append(guards(s), lb.Condition{Field: lb.PathPattern, Values: []string{p.Path}}),
 				Transforms: transforms(s),
-				Action:     actionOf(&stack, name, p, s, tags), Tags: tags, From: ingress,
+				Action:     guardedAction(port, s, actionOf(&stack, name, p, s, tags)), Tags: tags, From: ingress,
 				Field: fmt.Sprintf("spec.rules[0].http.paths[%d]", i),
 			})
 		}
@@ -118,6 +118,17 @@ func transforms(s Shape) []lb.Transform {
 		{Type: lb.HostHeaderRewrite, Regex: `^(.*)\.example\.com$`, Replace: "$1.internal"},
 		{Type: lb.URLRewrite, Regex: "^/api/", Replace: "/"},
 	}
+}
+
+// guardedAction asks for tokens where that can be done.
+func guardedAction(port uint16, s Shape, a lb.Action) lb.Action {
+	if s.Guarded && port == securePort {
+		a.Tokens = &lb.Tokens{
+			Keys: "https://issuer.example.com/keys", Issuer: "https://issuer.example.com",
+			Claims: []lb.Claim{{Name: "scope", Format: lb.SpaceSeparators, Values: []string{"read", "write"}}},
+		}
+	}
+	return a
 }
 
 // actionOf is the action of a rule; the target groups that it needs are added to the stack.

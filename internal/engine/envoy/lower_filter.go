@@ -121,11 +121,7 @@ func internalRedirect(i *lb.InternalRedirect) *route.InternalRedirectPolicy {
 }
 
 // cookieConfig rewrites attributes of cookies. Envoy has no filter for that, so it is a program for each route.
-func cookieConfig(r lb.Route) map[string]*anypb.Any {
-	rewrites := r.Cookies
-	if f := r.Action.Forward; f != nil && len(f.Upstreams) == 1 {
-		rewrites = append(rewrites[:len(rewrites):len(rewrites)], f.Upstreams[0].Cookies...)
-	}
+func cookieConfig(rewrites []lb.CookieRewrite) map[string]*anypb.Any {
 	if len(rewrites) == 0 {
 		return nil
 	}
@@ -139,7 +135,7 @@ func cookieProgram(rewrites []lb.CookieRewrite) string {
 	var b strings.Builder
 	b.WriteString("local rewrites = {\n")
 	for _, c := range rewrites {
-		fmt.Fprintf(&b, "  [%s] = {", long(c.Name))
+		fmt.Fprintf(&b, "  [ %s ] = {", long(c.Name))
 		if c.Path != nil {
 			fmt.Fprintf(&b, " path = %s,", long("Path="+*c.Path))
 		}

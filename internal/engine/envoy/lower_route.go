@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -65,11 +66,11 @@ func lowerRoute(v lb.VirtualHost, r lb.Route) *route.Route {
 		Metadata:            metadata(r.From),
 		RequestHeadersToAdd: setHeaders(r.RequestHeaders), RequestHeadersToRemove: r.RequestHeaders.Remove,
 		ResponseHeadersToAdd: setHeaders(r.ResponseHeaders), ResponseHeadersToRemove: r.ResponseHeaders.Remove,
-		TypedPerFilterConfig: merged(filterConfigs(nil, r.Limit, r.Filter, "route"), cookieConfig(r)),
+		TypedPerFilterConfig: merged(filterConfigs(nil, r.Limit, r.Filter, "route"), cookieConfig(r.Cookies)),
 	}
 	switch {
 	case r.Action.Forward != nil:
-		out.Action = &route.Route_Route{Route: forward(*r.Action.Forward, r.Match.Path)}
+		out.Action = &route.Route_Route{Route: forward(*r.Action.Forward, r)}
 	case r.Action.Redirect != nil:
 		out.Action = &route.Route_Redirect{Redirect: redirect(*r.Action.Redirect)}
 	case r.Action.Respond != nil:
@@ -148,13 +149,13 @@ func stringMatch(m lb.StringMatch) *matcher.StringMatcher {
 
 func regex(expression string) *matcher.RegexMatcher { return &matcher.RegexMatcher{Regex: expression} }
 
-func forward(f lb.RouteForward, path lb.PathMatch) *route.RouteAction {
+func forward(f lb.RouteForward, r lb.Route) *route.RouteAction {
 	out := &route.RouteAction{
 		Timeout: duration(f.Timeout), IdleTimeout: duration(f.IdleTimeout),
 		RetryPolicy: retryPolicy(f.Retry), HashPolicy: hashPolicies(f.Hash),
 		InternalRedirectPolicy: internalRedirect(f.Internal),
 	}
-	target(out, f)
+	target(out, f, r.Cookies)
 	for _, m := range f.Mirrors {
 		out.RequestMirrorPolicies = append(out.RequestMirrorPolicies, &route.RouteAction_RequestMirrorPolicy{
 			Cluster: string(m.ID), RuntimeFraction: &core.RuntimeFractionalPercent{DefaultValue: whole(m.Percent)},
@@ -169,17 +170,17 @@ func forward(f lb.RouteForward, path lb.PathMatch) *route.RouteAction {
 	case f.HostRewrite.Header != "":
 		out.HostRewriteSpecifier = &route.RouteAction_HostRewriteHeader{HostRewriteHeader: f.HostRewrite.Header}
 	}
-	if r := f.Rewrite; r != nil {
-		rewrite(out, *r, path)
+	if f.Rewrite != nil {
+		rewrite(out, *f.Rewrite, r.Match.Path)
 	}
 	return out
 }
 
 // target names the cluster, or several with their weights. One cluster with settings of its own is one of a weighted
 // list too, for there they have a place.
-func target(out *route.RouteAction, f lb.RouteForward) {
+func target(out *route.RouteAction, f lb.RouteForward, cookies []lb.CookieRewrite) {
 	plain := func(u lb.WeightedUpstream) bool {
-		return len(u.RequestHeaders.Set)+len(u.RequestHeaders.Remove)+len(u.ResponseHeaders.Set)+len(u.ResponseHeaders.Remove) == 0 && u.HostRewrite == ""
+		return len(u.RequestHeaders.Set)+len(u.RequestHeaders.Remove)+len(u.ResponseHeaders.Set)+len(u.ResponseHeaders.Remove)+len(u.Cookies) == 0 && u.HostRewrite == ""
 	}
 	if len(f.Upstreams) == 1 && plain(f.Upstreams[0]) {
 		out.ClusterSpecifier = &route.RouteAction_Cluster{Cluster: string(f.Upstreams[0].ID)}
@@ -195,6 +196,9 @@ func target(out *route.RouteAction, f lb.RouteForward) {
 			Name: string(u.ID), Weight: wrapperspb.UInt32(weight),
 			RequestHeadersToAdd: setHeaders(u.RequestHeaders), RequestHeadersToRemove: u.RequestHeaders.Remove,
 			ResponseHeadersToAdd: setHeaders(u.ResponseHeaders), ResponseHeadersToRemove: u.ResponseHeaders.Remove,
+		}
+		if len(u.Cookies) > 0 { // it takes the place of the route's
+			c.TypedPerFilterConfig = cookieConfig(append(slices.Clone(cookies), u.Cookies...))
 		}
 		if u.HostRewrite != "" {
 			c.HostRewriteSpecifier = &route.WeightedCluster_ClusterWeight_HostRewriteLiteral{HostRewriteLiteral: u.HostRewrite}

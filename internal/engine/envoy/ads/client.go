@@ -124,6 +124,7 @@ func (c *client) request(r *discovery.DeltaDiscoveryRequest) {
 
 // refused says which resource of a response is to blame, if it has only one; else each is tried by itself.
 func (c *client) refused(sub *subscription, flight *flight, message string) {
+	c.server.nacked(sub.kind)
 	for _, name := range flight.names {
 		sub.has[name] = unknown
 	}

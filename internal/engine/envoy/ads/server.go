@@ -180,10 +180,15 @@ func (s *Server) responded(t Type) {
 	s.counts.Responses[t]++
 }
 
+func (s *Server) nacked(t Type) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts.Refused[t]++
+}
+
 func (s *Server) refuse(c *client, r Refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.counts.Refused[r.Type]++
 	s.refusals[refusalKey{c, r.Key}] = r
 	s.tell()
 }
