@@ -316,7 +316,7 @@ func (e *Engine) planWith(want lb.Stack, v view, places map[lb.ResourceID]placem
 
 // Apply performs a plan of Plan.
 func (e *Engine) Apply(ctx context.Context, p plan.Plan) plan.Result {
-	if p.Stack != "" {
+	if p.Stack != "" && !p.Empty() {
 		e.checkpoint.begin(ctx, p.Stack)
 		defer e.checkpoint.end(p.Stack)
 	}
