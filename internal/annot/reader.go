@@ -163,10 +163,9 @@ func (r *reader) unserved(f family) {
 
 // harmless are values of annotations that stop an Ingress which mean what holds anyway.
 var harmless = map[string]string{
-	"auth-type":                  "none",
-	"create-acm-cert":            "false",
-	"enable-frontend-nlb":        "false",
-	"multi-cluster-target-group": "false",
+	"auth-type":           "none",
+	"create-acm-cert":     "false",
+	"enable-frontend-nlb": "false",
 }
 
 // unservedParams does the same for fields of class parameters. The Ingress carries the verdict: it is the one that is

@@ -76,6 +76,7 @@ type TargetGroup struct {
 	HealthCheckPort string         // as written: traffic-port, a number, or the name of a Service port
 	HealthCheckFrom Origin         // who wrote the port
 	NodeLabels      []lb.Tag
+	MultiCluster    bool // other clusters have targets in it too
 	Attributes      []lb.Attribute
 	Tags            []lb.Tag
 }
@@ -184,8 +185,9 @@ func TargetGroupSettings(ingress *networkingv1.Ingress, service *corev1.Service,
 		s.NodeLabels = r.pairs(targetNodeLabels)
 	}
 	onIngress := newReader(ingressObject(ingress), ingress.Annotations)
+	s.MultiCluster = r.boolean(multiCluster).Value || onIngress.boolean(multiCluster).Value
 	s.Tags = merge(onIngress.tags(), newReader(own, service.Annotations).tags(), classTags(class), defaults.Tags)
-	return s, append(onService.problems, r.problems...)
+	return s, slices.Concat(onService.problems, r.problems, onIngress.problems)
 }
 
 func (r *reader) loadBalancerName(k Key) Given[string] {

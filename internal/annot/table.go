@@ -172,6 +172,8 @@ var (
 		Doc: "Failed probes in a row until a healthy target is unhealthy, 2 to 10."}
 	successCodes = Key{Suffix: "success-codes", Type: String, Default: "200; of GRPC 12", Scope: TargetGroupScope, Service: true, Support: Served,
 		Doc: "Statuses of a good probe, 200 to 499: 200, a list 200,202 or a range 200-299. Of GRPC, codes 0 to 99."}
+	multiCluster = Key{Suffix: "multi-cluster-target-group", Type: Boolean, Default: "false", Scope: TargetGroupScope, Service: true, Support: Served,
+		Doc: "Other clusters have targets in the target groups too: only those that this cluster registered are deregistered. True where the Ingress or the Service says so."}
 	targetNodeLabels = Key{Suffix: "target-node-labels", Type: Map, Scope: TargetGroupScope, Service: true, Support: Served,
 		Doc: "Labels of the nodes that become instance targets."}
 )
@@ -204,7 +206,7 @@ var table = []Key{
 	healthCheckPort, healthCheckProtocol, healthCheckPath, healthCheckInterval, healthCheckTimeout,
 	healthyThreshold, unhealthyThreshold, successCodes, targetNodeLabels,
 	{Suffix: "target-control-port.", Type: Integer, Scope: TargetGroupScope, Service: true, Support: Passed, Doc: "Port of the target optimizer's agent."},
-	{Suffix: "multi-cluster-target-group", Type: Boolean, Default: "false", Scope: TargetGroupScope, Service: true, Support: Stops, Doc: "Target groups shared with other clusters."},
+	multiCluster,
 }
 
 // find returns the key that an annotation's suffix belongs to.

@@ -145,7 +145,6 @@ func (b *backends) make(name string, port lb.Port, field string) backend {
 	}
 	settings, verdicts := annot.TargetGroupSettings(b.ingress, service, b.params, b.defaults())
 	b.inherit(verdicts, service, field)
-	b.checkFamily(service, field)
 	if settings.TargetType == lb.InstanceTargets && !b.options.Features.Has(lb.InstanceTargetsFeature) {
 		b.refuse(lb.Refused, lb.UnsupportedByEngine, cmp.Or(settings.TargetTypeField, field), string(settings.TargetType),
 			"the engine has no "+string(lb.InstanceTargetsFeature), "Use target-type ip")
@@ -193,11 +192,11 @@ func (b *backends) targetGroup(service *corev1.Service, port, target lb.Port, se
 		action: lb.Action{Forward: &lb.Forward{TargetGroups: []lb.WeightedTargetGroup{{ID: id, Weight: 1}}}},
 		group: lb.TargetGroup{
 			ID: id, Name: name, TargetType: settings.TargetType, Protocol: settings.Protocol, ProtocolVersion: settings.Version,
-			Port: number, IPAddressType: lb.IPv4, HealthCheck: check, Attributes: settings.Attributes, Tags: settings.Tags, From: from,
+			Port: number, IPAddressType: family(service), HealthCheck: check, Attributes: settings.Attributes, Tags: settings.Tags, From: from,
 		},
 		binding: lb.Binding{
 			TargetGroup: id, Namespace: service.Namespace, Name: name, Service: service.Name, ServicePort: port,
-			TargetType: settings.TargetType, NodeLabels: settings.NodeLabels, Networking: networking, From: from,
+			TargetType: settings.TargetType, NodeLabels: settings.NodeLabels, MultiCluster: settings.MultiCluster, Networking: networking, From: from,
 		},
 	}
 }
@@ -252,12 +251,12 @@ func (b *backends) inherit(verdicts []lb.Verdict, service *corev1.Service, field
 	}
 }
 
-func (b *backends) checkFamily(service *corev1.Service, field string) {
-	if slices.Contains(service.Spec.IPFamilies, corev1.IPv6Protocol) && !b.options.Features.Has(lb.DualStackFeature) {
-		b.refuse(lb.Refused, lb.UnsupportedByEngine, field+".service.name", service.Name,
-			fmt.Sprintf("Service %s/%s has the IP family IPv6, and the engine has no %s", service.Namespace, service.Name, lb.DualStackFeature),
-			"Use a Service whose only IP family is IPv4")
+// family is the address family of a Service's targets.
+func family(service *corev1.Service) lb.IPAddressType {
+	if slices.Contains(service.Spec.IPFamilies, corev1.IPv6Protocol) {
+		return lb.IPv6
 	}
+	return lb.IPv4
 }
 
 // unapplied says whether a Service comes from a file and has yet to get its UID and node ports from the API server.

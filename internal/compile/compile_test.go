@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "rewrite the golden sections of testdata
 var options = compile.Options{
 	Cluster: "demo", IngressClass: "alb", DefaultScheme: lb.Internal, DefaultTargetType: lb.InstanceTargets,
 	TolerateMissingService: true, TolerateMissingAction: true, TLSPolicy: "ELBSecurityPolicy-2016-08",
-	Features: lb.Features{lb.InstanceTargetsFeature, lb.HTTPSListeners, lb.NetworkFeature},
+	Features: lb.Features{lb.InstanceTargetsFeature, lb.HTTPSListeners, lb.NetworkFeature, lb.DualStackFeature},
 }
 
 // A case is a text archive: a comment saying what holds and why, *.yaml files in, and the sections model and verdicts

@@ -138,7 +138,7 @@ func (g *group) agree() shared {
 				_ = s.take(m) // its verdicts tell why it is what it was
 			}
 		}
-		if again := g.unsecured(&s); again {
+		if g.oneFamily(&s) || g.unsecured(&s) {
 			continue
 		}
 		return s
@@ -244,10 +244,10 @@ func (g *group) securityGroup(s shared, from []lb.Object) lb.SecurityGroup {
 	for _, p := range s.ports {
 		sources := p.cidrs.Value
 		if len(sources)+len(p.lists.Value) == 0 {
-			sources = []string{"0.0.0.0/0"}
+			sources = []string{"0.0.0.0/0", "::/0"}
 		}
 		for _, source := range sources {
-			if !ipv6(source) || s.family.Or(lb.IPv4) != lb.IPv4 {
+			if !ipv6(source) || s.family.Or(lb.IPv4).Dual() {
 				out.Ingress = append(out.Ingress, lb.IngressRule{Protocol: "tcp", From: int32(p.number), To: int32(p.number), CIDR: source})
 			}
 		}

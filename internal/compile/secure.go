@@ -47,6 +47,26 @@ func (g *group) unsecured(s *shared) (again bool) {
 	return false
 }
 
+// oneFamily looks whether a load balancer without IPv6 would have targets of IPv6. Who has them falls back.
+func (g *group) oneFamily(s *shared) (again bool) {
+	if s.family.Or(lb.IPv4).Dual() {
+		return false
+	}
+	for _, m := range g.inOrder() {
+		i := slices.IndexFunc(m.form.groups, func(t lb.TargetGroup) bool { return t.IPAddressType == lb.IPv6 })
+		if !m.fresh || i < 0 {
+			continue
+		}
+		b := m.form.bindings[slices.IndexFunc(m.form.bindings, func(b lb.Binding) bool { return b.TargetGroup == m.form.groups[i].ID })]
+		m.refuse(lb.Refused, lb.InvalidBackend, "metadata.annotations["+annot.Prefix+"ip-address-type]", string(s.family.Or(lb.IPv4)),
+			fmt.Sprintf("Service %s/%s has the IP family IPv6, and the load balancer is not dualstack", b.Namespace, b.Service),
+			"Set the annotation to dualstack, or use a Service whose only IP family is IPv4")
+		m.fallBack()
+		return true
+	}
+	return false
+}
+
 // misdirected looks for a redirect that does not lead to an HTTPS port of the load balancer. Who wants it falls back.
 func (g *group) misdirected(s *shared) (again bool) {
 	if !s.redirect.Set() || slices.ContainsFunc(s.ports, func(p *port) bool {

@@ -90,6 +90,8 @@ type Controller struct {
 	bound     *memory[types.NamespacedName, bound]
 	shared    *memory[types.NamespacedName, owned]
 	network   *network
+	orphans   *memory[lb.StackID, time.Time] // stacks that nothing wants, and since when that is known
+	now       func() time.Time
 
 	synced  chan struct{} // closed when all kinds are followed and the caches are filled
 	leading atomic.Bool
@@ -125,6 +127,8 @@ func newController(kube client.Client, live client.Reader, o Options) *Controlle
 		bound:     newMemory[types.NamespacedName, bound](),
 		shared:    newMemory[types.NamespacedName, owned](),
 		network:   newNetwork(),
+		orphans:   newMemory[lb.StackID, time.Time](),
+		now:       time.Now,
 		synced:    make(chan struct{}),
 		known:     make(chan struct{}),
 	}

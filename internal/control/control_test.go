@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -205,6 +206,10 @@ func TestWhatNobodyWantsIsCollected(t *testing.T) {
 	w.check(w.kube.Patch(w.ctx, w.get("shop"), client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))))
 	w.remove("shop")
 	w.start()
+	if ended := w.sync(); ended["default/shop"] != plan.Later || len(w.engine.Stacks()) != 2 {
+		t.Errorf("at the first sight: %v, left are %v", ended, w.engine.Stacks())
+	}
+	w.Controller.now = func() time.Time { return time.Now().Add(orphanAfter) }
 	w.sync()
 	if diff := cmp.Diff([]lb.StackID{"default/blog"}, w.engine.Stacks()); diff != "" {
 		t.Error(diff)

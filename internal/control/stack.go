@@ -20,6 +20,8 @@ import (
 )
 
 const (
+	// orphanAfter is how long nothing must want a stack before it is removed, where no object says that it leaves.
+	orphanAfter = time.Minute
 	// goneAgain is when to look again whether bindings are gone; their going is an event, so this is for safety.
 	goneAgain = 5 * time.Second
 	// namesGoneAgain is when to look again whether names that point at a load balancer are gone.
@@ -46,6 +48,9 @@ func (c *Controller) workStack(ctx context.Context, id lb.StackID) outcome {
 	if !compiled.Held {
 		c.forms.set(id, compiled.Forms)
 	}
+	if end, first := c.sighted(compiled, leaving); first {
+		return end
+	}
 	if leaving == nil && doomed(objects.Objects, compiled.Members) {
 		return outcome{status: plan.Later, after: goneAgain} // what goes one by one is not worth following
 	}
@@ -67,6 +72,23 @@ func (c *Controller) workStack(ctx context.Context, id lb.StackID) outcome {
 	c.logPass(id, p, time.Since(start))
 	c.metrics.pass("stack", p.end.status, time.Since(start).Seconds())
 	return p.end
+}
+
+// sighted says whether a stack that has no owner is not to be removed yet. It must be seen so twice, some time apart: a
+// cache, or a tag listing, may have been behind the first time.
+func (c *Controller) sighted(compiled compile.Compiled, leaving []client.Object) (end outcome, first bool) {
+	if len(compiled.Members)+len(leaving) > 0 || compiled.Held || !slices.Contains(c.options.Engine.Stacks(), compiled.ID) {
+		c.orphans.forget(compiled.ID)
+		return outcome{}, false
+	}
+	seen := c.orphans.get(compiled.ID)
+	if seen.IsZero() {
+		seen = c.now()
+		c.orphans.set(compiled.ID, seen)
+		c.log.Info("nothing wants what the cloud has of a stack; it is removed if that stays so", "stack", compiled.ID, "after", orphanAfter)
+	}
+	left := orphanAfter - c.now().Sub(seen)
+	return outcome{status: plan.Later, after: max(left, time.Second)}, left > 0
 }
 
 // pass is what happened to a stack.

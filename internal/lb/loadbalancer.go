@@ -37,6 +37,9 @@ const (
 	TCPQUIC Protocol = "TCP_QUIC"
 )
 
+// Dual says whether a load balancer of the type has addresses of IPv6 too, or only.
+func (t IPAddressType) Dual() bool { return t == DualStack || t == DualStackWithoutPublicIPv4 }
+
 // LoadBalancer is one load balancer with its listeners.
 type LoadBalancer struct {
 	ID             ResourceID

@@ -8,6 +8,8 @@ import (
 
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/sluicehq/sluice/internal/proxy"
 )
 
 // attribute is one row of a table of attributes: its default, what values it takes, and whether other values than the
@@ -85,10 +87,10 @@ var groupAttributes = map[string]attribute{
 	"load_balancing.algorithm.anomaly_mitigation":                                    {"off", oneOf("on", "off"), true},
 	"slow_start.duration_seconds":                                                    {"0", slowStart, false},
 	"load_balancing.cross_zone.enabled":                                              {"use_load_balancer_configuration", oneOf("true", "false", "use_load_balancer_configuration"), true},
-	"target_group_health.dns_failover.minimum_healthy_targets.count":                 {"1", countOrOff, true},
-	"target_group_health.dns_failover.minimum_healthy_targets.percentage":            {noThreshold, percentOrOff, true},
-	"target_group_health.unhealthy_state_routing.minimum_healthy_targets.count":      {"1", countOrOff, true},
-	"target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": {noThreshold, percentOrOff, true},
+	"target_group_health.dns_failover.minimum_healthy_targets.count":                 {"1", countOrOff, false},
+	"target_group_health.dns_failover.minimum_healthy_targets.percentage":            {noThreshold, percentOrOff, false},
+	"target_group_health.unhealthy_state_routing.minimum_healthy_targets.count":      {"1", countOrOff, false},
+	"target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": {noThreshold, percentOrOff, false},
 }
 
 var foreignGroupAttributes = []string{
@@ -293,7 +295,30 @@ func agree(attributes map[string]string) error {
 	case attributes["slow_start.duration_seconds"] != "0" && algorithm != "round_robin":
 		return conflicting("Slow start is not supported with the load balancing algorithm '%s'", algorithm)
 	}
+	return agreeThresholds(attributes)
+}
+
+// agreeThresholds: a zone leaves DNS no later than its healthy targets are given up (ELB "Target group health").
+func agreeThresholds(attributes map[string]string) error {
+	const health = "target_group_health."
+	for _, unit := range []string{"count", "percentage"} {
+		dns, routing := attributes[health+"dns_failover.minimum_healthy_targets."+unit], attributes[health+"unhealthy_state_routing.minimum_healthy_targets."+unit]
+		a, errA := strconv.Atoi(dns)
+		b, errB := strconv.Atoi(routing)
+		if errA == nil && errB == nil && a < b {
+			return conflicting("The DNS failover threshold '%s' must be at least the routing failover threshold '%s'", dns, routing)
+		}
+	}
 	return nil
+}
+
+// healthThreshold reads one of the thresholds of a target group's health.
+func healthThreshold(attributes map[string]string, name string) proxy.Threshold {
+	at := func(unit string) int {
+		n, _ := strconv.Atoi(attributes["target_group_health."+name+".minimum_healthy_targets."+unit]) // 0 is off
+		return n
+	}
+	return proxy.Threshold{Count: at("count"), Percent: at("percentage")}
 }
 
 func listenerAttribute(k, v *string) types.ListenerAttribute {

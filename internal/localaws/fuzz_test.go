@@ -46,6 +46,18 @@ func FuzzServices(f *testing.F) {
 		{"AWSWAF_20190729.GetWebACL", "/", `{}`}, {"AWSWAF_Regional_20161128.ListWebACLs", "/", `{"Limit":1,"NextMarker":"x"}`},
 		{"AWSShield_20160616.DescribeProtection", "/", `{"ResourceArn":"arn:aws:x"}`}, {"AWSShield_20160616.ListProtections", "/", `{"InclusionFilters":{"ProtectionNames":["x"]}}`},
 		{"POST", "/", "Version=2010-05-08&Action=UploadServerCertificate&ServerCertificateName=a&CertificateBody=" + url.QueryEscape(string(body)) + "&PrivateKey=" + url.QueryEscape(string(key))},
+		{"GlobalAccelerator_V20180706.CreateAccelerator", "/", `{"Name":"a","IdempotencyToken":"t","IpAddressType":"DUAL_STACK","Tags":[{"Key":"k","Value":"v"}]}`},
+		{"GlobalAccelerator_V20180706.CreateListener", "/", `{"AcceleratorArn":"a","IdempotencyToken":"t","PortRanges":[{"FromPort":1}],"Protocol":"TCP"}`},
+		{"GlobalAccelerator_V20180706.UpdateEndpointGroup", "/", `{"EndpointGroupArn":"a","TrafficDialPercentage":0.5,"PortOverrides":[{}],"EndpointConfigurations":[{}]}`},
+		{"AWSCognitoIdentityProviderService.CreateUserPoolClient", "/", `{"UserPoolId":"x_1","ClientName":"c","AllowedOAuthFlows":["code"],"AllowedOAuthFlowsUserPoolClient":true}`},
+		{"AWSCognitoIdentityProviderService.AdminCreateUser", "/", `{"UserPoolId":"x_1","Username":"u","UserAttributes":[{"Name":"email"}],"TemporaryPassword":"x"}`},
+		{"ResourceGroupsTaggingAPI_20170126.TagResources", "/", `{"ResourceARNList":["arn:aws:ec2:x:y:vpc/z"],"Tags":{"a":"b"}}`},
+		{"POST", "/", "Version=2011-06-15&Action=AssumeRoleWithWebIdentity&RoleArn=arn:aws:iam::123456789012:role/r&RoleSessionName=xx&WebIdentityToken=a.e30.c"},
+		{"POST", "/", "Version=2016-11-15&Action=CreateVpcPeeringConnection&VpcId=" + localawstest.VPC + "&PeerVpcId=" + localawstest.VPC},
+		{"POST", "/", "Version=2016-11-15&Action=CreateManagedPrefixList&PrefixListName=p&AddressFamily=IPv4&MaxEntries=1&Entry.1.Cidr=10.0.0.0/8"},
+		{"POST", "/", "Version=2016-11-15&Action=DescribeRegions&Filter.1.Name=endpoint&Filter.1.Value.1=*"},
+		{"GET", "/latest/meta-data/network/interfaces/macs/", ""}, {"PUT", "/latest/api/token", ""},
+		{"POST", "/service/AWSShield_20160616/operation/CreateProtection", "\xbf\x64Name\x61a\xff"},
 		{"POST", "/", "Version=2010-05-08&Action=ListServerCertificates&PathPrefix=%2F&MaxItems=1&Marker=x"},
 	} {
 		f.Add(row[0], row[1], row[2])
@@ -68,6 +80,40 @@ func FuzzServices(f *testing.F) {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, r)
 		if w.Code >= http.StatusInternalServerError {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+	})
+}
+
+// FuzzAdmin: whatever is sent as a profile or as a fault is taken or refused, and what is taken can be read.
+func FuzzAdmin(f *testing.F) {
+	c := start(f)
+	for _, body := range []string{
+		`{"profile":"faithful","factor":0.1,"buckets":{"ec2/mutating":{"rate":1,"burst":2}}}`, `{"provisioning":"1h","strictTargets":true}`,
+		`{"operation":"*","effect":"error","code":"X","nth":2,"times":3,"after":true}`, `{"effect":"dark","zone":"ap-northeast-1a"}`,
+		`{"operation":"ec2:*","effect":"stale","for":"1ms"}`, `[]`, `{"factor":1e400}`,
+	} {
+		f.Add(true, body)
+		f.Add(false, body)
+	}
+	handler := c.Handler()
+	ask := func(method, path, body string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(method, "/_local/"+path, strings.NewReader(body)))
+		return w
+	}
+	f.Fuzz(func(t *testing.T, profile bool, body string) {
+		path := "faults/f"
+		if profile {
+			path = "profile"
+		}
+		if w := ask(http.MethodPut, path, body); w.Code != http.StatusOK && w.Code != http.StatusBadRequest {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+		if w := ask(http.MethodGet, "", ""); w.Code != http.StatusOK {
+			t.Errorf("the page: %d %s", w.Code, w.Body)
+		}
+		if w := ask(http.MethodDelete, "faults", ""); w.Code != http.StatusNoContent {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 	})

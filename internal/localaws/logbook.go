@@ -95,6 +95,11 @@ func (b *logbook) Connection(id proxy.LoadBalancerID, c proxy.Connection) {
 	b.add(connectionLogs, id, c.Node, func(balancer string) string { return connectionLine(balancer, c) })
 }
 
+// Flow takes a line of a Network Load Balancer's access log, of which there is a file for all nodes.
+func (b *logbook) Flow(id proxy.LoadBalancerID, f proxy.Flow) {
+	b.add(accessLogs, id, netip.Addr{}, func(balancer string) string { return flowLine(balancer, f) })
+}
+
 func (b *logbook) add(kind logKind, id proxy.LoadBalancerID, node netip.Addr, line func(balancer string) string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -156,8 +161,12 @@ func (b *logbook) publish(key pageKey, page *bytes.Buffer) error {
 	delete(b.pages, key)
 	now := b.now().UTC()
 	b.files++
-	name := fmt.Sprintf("%s%s_elasticloadbalancing_%s_%s_%s_%s_%08x.log.gz", key.kind.file, b.account, b.region,
-		strings.ReplaceAll(key.place.balancer, "/", "."), now.Format("20060102T1504Z"), key.node, uint32(b.files)^uint32(now.UnixNano())) //nolint:gosec // any bits will do
+	node := ""
+	if key.node.IsValid() {
+		node = key.node.String() + "_"
+	}
+	name := fmt.Sprintf("%s%s_elasticloadbalancing_%s_%s_%s_%s%08x.log.gz", key.kind.file, b.account, b.region,
+		strings.ReplaceAll(key.place.balancer, "/", "."), now.Format("20060102T1504Z"), node, uint32(b.files)^uint32(now.UnixNano())) //nolint:gosec // any bits will do
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
 	_, _ = w.Write(page.Bytes()) // a buffer takes everything

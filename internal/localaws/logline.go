@@ -3,6 +3,7 @@ package localaws
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -50,6 +51,32 @@ func connectionLine(balancer string, c proxy.Connection) string {
 		c.Time.UTC().Format(logTime), c.Client.Addr().String(), strconv.Itoa(int(c.Client.Port())), strconv.Itoa(int(c.Port)), dash(c.Protocol),
 		dash(c.Cipher), duration(c.Handshake), quoted(c.Subject), dash(c.Validity), dash(c.Serial), dash(c.Verification), c.Trace, dash(c.Curve),
 		balancer, c.Node.String(),
+	}, " ")
+}
+
+// flowTime is how access logs of Network Load Balancers write times.
+const flowTime = "2006-01-02T15:04:05"
+
+// flowLine is a connection as a line of a Network Load Balancer's access log (NLB "Access logs", Syntax).
+func flowLine(balancer string, f proxy.Flow) string {
+	handshake, alert := "-", "-"
+	if f.Handshake >= 0 {
+		handshake = strconv.FormatInt(f.Handshake.Milliseconds(), 10)
+	}
+	if f.Alert >= 0 {
+		alert = strconv.Itoa(f.Alert)
+	}
+	listener := string(f.Listener)
+	offered := make([]string, 0, len(f.ALPNOffered))
+	for _, p := range f.ALPNOffered {
+		offered = append(offered, quoted(p))
+	}
+	return strings.Join([]string{
+		"tls", "2.0", f.Time.UTC().Format(flowTime), balancer, listener[strings.LastIndex(listener, "/")+1:], f.Client.String(), f.Destination.String(),
+		strconv.FormatInt(f.Time.Sub(f.Created).Milliseconds(), 10), handshake, strconv.FormatInt(f.Received, 10), strconv.FormatInt(f.Sent, 10),
+		alert, dash(f.Certificate), "-", dash(f.Cipher), dash(strings.ToLower(strings.ReplaceAll(f.Protocol, ".", ""))),
+		dash(f.Group), dash(url.QueryEscape(f.ServerName)), dash(f.ALPNClient), dash(f.ALPNTarget), dash(strings.Join(offered, ",")),
+		f.Created.UTC().Format(flowTime),
 	}, " ")
 }
 

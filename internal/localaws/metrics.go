@@ -41,7 +41,7 @@ func (c collector) Collect(into chan<- prometheus.Metric) {
 func metricHelp(name string) string {
 	base, _, _ := strings.Cut(name, "_sum")
 	base, _, _ = strings.Cut(base, "_count")
-	return "As the CloudWatch metric " + base + " of Application Load Balancers."
+	return "As the CloudWatch metric " + base + " of load balancers."
 }
 
 // metrics answers Prometheus.

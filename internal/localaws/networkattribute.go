@@ -14,7 +14,7 @@ const secondaryIPs = "secondary_ips.auto_assigned.per_subnet"
 var networkBalancerAttributes = map[string]attribute{
 	"deletion_protection.enabled":       {"false", boolean, false},
 	"load_balancing.cross_zone.enabled": {"false", boolean, false},
-	"access_logs.s3.enabled":            {"false", boolean, true},
+	"access_logs.s3.enabled":            {"false", boolean, false}, // of TLS listeners
 	"access_logs.s3.bucket":             {"", anyText, false},
 	"access_logs.s3.prefix":             {"", anyText, false},
 	"ipv6.deny_all_igw_traffic":         {"false", boolean, false}, // there is no internet to deny it from
@@ -87,14 +87,8 @@ func networkGroupAttributes(protocol types.ProtocolEnum, kind types.TargetTypeEn
 
 // agreeNetwork checks attributes of an NLB's target group that rule each other out (NLB "Target group health").
 func agreeNetwork(attributes map[string]string) error {
-	const health = "target_group_health."
-	for _, unit := range []string{"count", "percentage"} {
-		dns, routing := attributes[health+"dns_failover.minimum_healthy_targets."+unit], attributes[health+"unhealthy_state_routing.minimum_healthy_targets."+unit]
-		a, errA := strconv.Atoi(dns)
-		b, errB := strconv.Atoi(routing)
-		if errA == nil && errB == nil && a < b {
-			return conflicting("The DNS failover threshold '%s' must be at least the routing failover threshold '%s'", dns, routing)
-		}
+	if err := agreeThresholds(attributes); err != nil {
+		return err
 	}
 	if attributes[unhealthyDraining] != "0" && attributes[unhealthyTermination] == "true" {
 		return conflicting("The attribute '%s' requires '%s' to be false", unhealthyDraining, unhealthyTermination)

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
@@ -190,6 +189,7 @@ func (x *tx) checkNetworkTargets(b loadBalancer) error {
 func (s *Server) planeNetworkBalancer(b loadBalancer, listeners []listener) proxy.NetworkLoadBalancer {
 	out := proxy.NetworkLoadBalancer{
 		ID: proxy.LoadBalancerID(b.arn()), CrossZone: b.Attributes["load_balancing.cross_zone.enabled"] == "true",
+		AccessLog: b.Attributes[accessLogs.attribute+"enabled"] == "true",
 	}
 	for _, z := range b.Wire.AvailabilityZones {
 		out.Nodes = append(out.Nodes, proxy.Node{Zone: *z.ZoneName, Address: b.Nodes[*z.ZoneName]})
@@ -211,20 +211,13 @@ func (s *Server) planeNetworkBalancer(b loadBalancer, listeners []listener) prox
 // planeNetworkGroup adds what only target groups of NLBs have.
 func planeNetworkGroup(out *proxy.TargetGroup, g targetGroup) {
 	a := g.Attributes
-	threshold := func(name string) proxy.Threshold {
-		at := func(unit string) int {
-			n, _ := strconv.Atoi(a["target_group_health."+name+".minimum_healthy_targets."+unit]) // 0 is off
-			return n
-		}
-		return proxy.Threshold{Count: at("count"), Percent: at("percentage")}
-	}
-	out.Stickiness = proxy.Stickiness{}
+	out.Stickiness, out.Failover = proxy.Stickiness{}, proxy.Threshold{}
 	out.Network = proxy.NetworkGroup{
 		PreserveClientIP: a[preserveClientIP] == "true", ProxyProtocol: a[proxyProtocolV2] == "true",
 		StickySourceIP: a[stickinessOn] == "true", CrossZone: proxy.CrossZone(a["load_balancing.cross_zone.enabled"]),
 		CutDeregistered:   a["deregistration_delay.connection_termination.enabled"] == "true",
 		CutUnhealthy:      a[unhealthyTermination] != "false",
 		UnhealthyDraining: seconds(a[unhealthyDraining]),
-		DNSFailover:       threshold("dns_failover"), RoutingFailover: threshold("unhealthy_state_routing"),
+		DNSFailover:       healthThreshold(a, "dns_failover"), RoutingFailover: healthThreshold(a, "unhealthy_state_routing"),
 	}
 }

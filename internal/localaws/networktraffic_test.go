@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -272,18 +275,33 @@ func TestNetworkUDPTraffic(t *testing.T) {
 // TestBalancerBehindBalancer: an ALB as a target; the address of the client is in X-Forwarded-For, as the NLB keeps it.
 func TestBalancerBehindBalancer(t *testing.T) {
 	c := start(t, localawstest.WithProxy())
-	alb := *c.balancer(t, "web").LoadBalancerArn
-	c.listener(t, alb, []types.Action{{Type: "fixed-response", FixedResponseConfig: &types.FixedResponseActionConfig{
-		StatusCode: aws.String("200"), ContentType: aws.String("text/plain"), MessageBody: aws.String("hello from the ALB"),
-	}}})
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "for "+r.Header.Get("X-Forwarded-For"))
+	}))
+	t.Cleanup(app.Close)
+	alb, web := *c.balancer(t, "web").LoadBalancerArn, c.group(t, "web")
+	c.register(t, web, at(t, app.Listener.Addr()))
+	c.listener(t, alb, forward(web))
 	group := c.networkGroup(t, "alb", "TCP", func(in *elb.CreateTargetGroupInput) { in.TargetType, in.Port = "alb", aws.Int32(listenPort) })
 	c.register(t, group, types.TargetDescription{Id: &alb})
 	b := c.network(t, "nlb", func(in *elb.CreateLoadBalancerInput) { in.Subnets = in.Subnets[:1] })
 	c.networkListener(t, *b.LoadBalancerArn, 8081, "TCP", group)
+	waitHealthy(t, c.elb, web)
 	waitHealthy(t, c.elb, group)
 	address, _ := c.Resolve(*b.DNSName)
-	if got := get(t, "http://"+netip.AddrPortFrom(address, 8081).String()+"/"); !strings.Contains(got, "hello from the ALB") {
-		t.Errorf("got %q", got)
+	transport := &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 99, 1, 8)}}).DialContext}
+	defer transport.CloseIdleConnections()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+netip.AddrPortFrom(address, 8081).String()+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got, err := io.ReadAll(resp.Body); string(got) != "for 127.99.1.8" || err != nil {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 
@@ -345,4 +363,61 @@ func TestNetworkLeaks(t *testing.T) {
 		}
 		<-time.After(5 * time.Millisecond)
 	}
+}
+
+// TestFlowLog: one line for each connection to a TLS listener, in AWS's order, in a file of AWS's name; also for one that
+// did not come to be.
+func TestFlowLog(t *testing.T) {
+	dir := bucket(t, map[string][]byte{"readme": nil})
+	c := start(t, localawstest.WithProxy(), withBuckets(dir))
+	b := c.network(t, "tls", func(in *elb.CreateLoadBalancerInput) { in.Subnets = in.Subnets[:1] })
+	group, cert := c.networkGroup(t, "tcp", "TCP"), c.issued(t, "EC_prime256v1", "www.example.com")
+	l := *must[*elb.CreateListenerOutput](t)(c.elb.CreateListener(t.Context(), &elb.CreateListenerInput{
+		LoadBalancerArn: b.LoadBalancerArn, Port: aws.Int32(listenPort), Protocol: "TLS", DefaultActions: forward(group),
+		Certificates: only(cert), AlpnPolicy: []string{"HTTP1Only"}, SslPolicy: aws.String("ELBSecurityPolicy-TLS13-1-2-2021-06"),
+	})).Listeners[0].ListenerArn
+	c.register(t, group, tcpTarget(t, "one", false))
+	waitHealthy(t, c.elb, group)
+	if err := c.attributes(t, *b.LoadBalancerArn, "access_logs.s3.enabled", "true", "access_logs.s3.bucket", "trust"); err != nil {
+		t.Fatal(err)
+	}
+	address, _ := c.Resolve(*b.DNSName)
+	node := netip.AddrPortFrom(address, listenPort).String()
+	conn, err := tls.Dial("tcp", node, &tls.Config{InsecureSkipVerify: true, ServerName: "www.example.com", NextProtos: []string{"h2", "http/1.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, "12345"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tls.Dial("tcp", node, &tls.Config{ServerName: "www.example.com"}); err == nil {
+		t.Fatal("a certificate that nobody trusts was taken")
+	}
+	const file = `^trust/AWSLogs/123456789012/elasticloadbalancing/ap-northeast-1/\d{4}/\d\d/\d\d/` +
+		`123456789012_elasticloadbalancing_ap-northeast-1_net\.tls\.[0-9a-f]{16}_\d{8}T\d{4}Z_[0-9a-z]+\.log\.gz$`
+	var lines []string
+	for deadline := time.Now().Add(5 * time.Second); len(lines) < 2 && time.Now().Before(deadline); {
+		lines = c.logged(t, dir, file)
+	}
+	if len(lines) != 2 {
+		t.Fatalf("%d lines: %q", len(lines), lines)
+	}
+	stamp := `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d`
+	common := `tls 2\.0 ` + stamp + ` net/tls/[0-9a-f]{16} ` + l[len(l)-16:] + ` 127\.0\.0\.1:\d+ ` + regexp.QuoteMeta(node) + ` \d+ `
+	for i, want := range []string{
+		common + fmt.Sprintf(`\d+ 5 %d - `, len(got)) + regexp.QuoteMeta(cert) + ` - TLS_[A-Z0-9_]+ tlsv13 \S+ www\.example\.com http/1\.1 - "h2","http/1\.1" ` + stamp,
+		common + `- 0 0 42 ` + regexp.QuoteMeta(cert) + ` - - - - - - - - ` + stamp,
+	} {
+		if !regexp.MustCompile("^" + want + "$").MatchString(lines[i]) {
+			t.Errorf("line %d: %s, want %s", i, lines[i], want)
+		}
+	}
+	conn.Close()
 }

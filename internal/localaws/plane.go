@@ -330,6 +330,7 @@ func (s *Server) planeGroup(g targetGroup) proxy.TargetGroup {
 		Algorithm:           g.Attributes["load_balancing.algorithm.type"],
 		SlowStart:           seconds(g.Attributes["slow_start.duration_seconds"]),
 		Stickiness:          planeStickiness(g.Attributes),
+		Failover:            healthThreshold(g.Attributes, "unhealthy_state_routing"),
 		HealthCheck: proxy.HealthCheck{
 			Disabled: !*w.HealthCheckEnabled, Protocol: string(w.HealthCheckProtocol), Path: val(w.HealthCheckPath),
 			Interval:         time.Duration(*w.HealthCheckIntervalSeconds) * time.Second,

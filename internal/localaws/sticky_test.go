@@ -88,9 +88,10 @@ func TestAttributesThatRuleEachOtherOut(t *testing.T) {
 	c := start(t)
 	g := c.group(t, "app")
 	for why, pairs := range map[string]map[string]string{
-		"no cookie name":          {"stickiness.enabled": "true", "stickiness.type": "app_cookie"},
-		"sticky and random":       {"stickiness.enabled": "true", "load_balancing.algorithm.type": "weighted_random"},
-		"slow start and not even": {"slow_start.duration_seconds": "60", "load_balancing.algorithm.type": "least_outstanding_requests"},
+		"no cookie name":           {"stickiness.enabled": "true", "stickiness.type": "app_cookie"},
+		"sticky and random":        {"stickiness.enabled": "true", "load_balancing.algorithm.type": "weighted_random"},
+		"zones that stay too long": {"target_group_health.unhealthy_state_routing.minimum_healthy_targets.count": "2"},
+		"slow start and not even":  {"slow_start.duration_seconds": "60", "load_balancing.algorithm.type": "least_outstanding_requests"},
 	} {
 		in := &elb.ModifyTargetGroupAttributesInput{TargetGroupArn: &g}
 		for key, value := range pairs {
@@ -99,5 +100,19 @@ func TestAttributesThatRuleEachOtherOut(t *testing.T) {
 		if _, err := c.elb.ModifyTargetGroupAttributes(t.Context(), in); err == nil {
 			t.Errorf("%s: accepted", why)
 		}
+	}
+	health := map[string]string{
+		"target_group_health.dns_failover.minimum_healthy_targets.count":                 "3",
+		"target_group_health.unhealthy_state_routing.minimum_healthy_targets.count":      "2",
+		"target_group_health.dns_failover.minimum_healthy_targets.percentage":            "80",
+		"target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "50",
+	}
+	in := &elb.ModifyTargetGroupAttributesInput{TargetGroupArn: &g}
+	for key, value := range health {
+		in.Attributes = append(in.Attributes, types.TargetGroupAttribute{Key: &key, Value: &value})
+	}
+	must[*elb.ModifyTargetGroupAttributesOutput](t)(c.elb.ModifyTargetGroupAttributes(t.Context(), in))
+	if got := c.Plane.Config().TargetGroups[0].Failover; got.Count != 2 || got.Percent != 50 {
+		t.Errorf("thresholds in force: %+v", got)
 	}
 }

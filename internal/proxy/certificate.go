@@ -104,8 +104,8 @@ func rank(leaf *x509.Certificate) [4]int64 {
 // the best for the name, or else the default one.
 func (c *certificates) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	cert, err := c.pick(hello)
-	if into, ok := hello.Context().Value(presented{}).(**tls.Certificate); ok {
-		*into = cert
+	if into, ok := hello.Context().Value(presented{}).(*shown); ok {
+		*into = shown{cert, hello.SupportedProtos}
 	}
 	return cert, err
 }

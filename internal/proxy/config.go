@@ -197,10 +197,13 @@ type TargetGroup struct {
 	ProtocolVersion     ProtocolVersion
 	DeregistrationDelay time.Duration // deregistration_delay.timeout_seconds
 	Algorithm           string        // load_balancing.algorithm.type: round_robin (also when empty), least_outstanding_requests, weighted_random
-	SlowStart           time.Duration // slow_start.duration_seconds, 30 s to 15 minutes; 0 is off. With round_robin only
-	Stickiness          Stickiness
-	HealthCheck         HealthCheck
-	Targets             []Target
+	// Failover is how many healthy targets there have to be; with fewer, all targets get requests, whatever their health:
+	// target_group_health.unhealthy_state_routing.… of Application Load Balancers. There has to be one in any case.
+	Failover    Threshold
+	SlowStart   time.Duration // slow_start.duration_seconds, 30 s to 15 minutes; 0 is off. With round_robin only
+	Stickiness  Stickiness
+	HealthCheck HealthCheck
+	Targets     []Target
 }
 
 // ProtocolVersion is what targets speak (ELB "Target groups for your Application Load Balancers", Protocol version).

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"maps"
 	"sync/atomic"
 )
 
@@ -130,6 +131,9 @@ func (s *Server) Measurements() []Measurement {
 	for id, c := range s.counts {
 		out = c.measure(out, metricCount-1, Measurement{LoadBalancer: id})
 	}
+	for id, c := range s.flowCounts {
+		out = c.measure(out, id)
+	}
 	for id, g := range s.groups {
 		of := Measurement{TargetGroup: id}
 		out = g.counts.measure(out, lastGroupMetric, of)
@@ -179,12 +183,13 @@ func (s *Server) forgetCounts(config Config) {
 	for i := range config.LoadBalancers {
 		wanted[config.LoadBalancers[i].ID] = true
 	}
-	for i := range config.NetworkLoadBalancers {
-		wanted[config.NetworkLoadBalancers[i].ID] = true
-	}
 	for id := range s.counts {
 		if !wanted[id] {
 			delete(s.counts, id)
 		}
 	}
+	for i := range config.NetworkLoadBalancers {
+		wanted[config.NetworkLoadBalancers[i].ID] = true
+	}
+	maps.DeleteFunc(s.flowCounts, func(id LoadBalancerID, _ *flowCounts) bool { return !wanted[id] })
 }

@@ -125,7 +125,7 @@ func (k *datagrams) begin(front *nodeFront, client netip.AddrPort, named *target
 			return nil
 		}
 	}
-	f := &datagramFlow{socket: k, key: key, target: t, settings: settings}
+	f := &datagramFlow{socket: k, key: key, target: t, settings: settings, counts: front.counts, kind: front.kind("udp")}
 	if !t.carries(f) {
 		t.release()
 		return nil
@@ -142,6 +142,8 @@ type datagramFlow struct {
 	key      datagramKey
 	target   *target
 	settings NetworkGroup
+	counts   *flowCounts
+	kind     flowKind
 	dog      watchdog
 
 	mu      sync.Mutex
@@ -153,6 +155,7 @@ type datagramFlow struct {
 
 // run opens the way to the target and passes its answers on.
 func (f *datagramFlow) run() {
+	defer f.counts.begins(f.kind)()
 	ctx, cancel := context.WithCancel(f.socket.server.context)
 	f.mu.Lock()
 	f.cancel = cancel
@@ -182,6 +185,7 @@ func (f *datagramFlow) run() {
 		b, n, err := nextDatagram(conn)
 		if err == nil {
 			f.dog.touch()
+			f.counts.bytes[f.kind].Add(int64(n))
 			_, _ = f.socket.conn.WriteToUDPAddrPort((*b)[:n], f.key.client) // what does not arrive is lost, as UDP may be
 		} // or else a packet did not reach the target, or the flow has ended
 		if b != nil {
@@ -229,6 +233,7 @@ func (f *datagramFlow) opened(conn net.Conn) bool {
 // send passes a packet of the client on.
 func (f *datagramFlow) send(packet []byte) {
 	f.dog.touch()
+	f.counts.bytes[f.kind].Add(int64(len(packet)))
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {

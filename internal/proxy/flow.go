@@ -51,6 +51,8 @@ func (k *flows) close() {
 // begin serves a connection.
 func (k *flows) begin(conn net.Conn) {
 	f := &flow{server: k.server, front: k.front(), client: newLeg(conn)}
+	f.account.opened, f.account.handshake = k.server.clock.Now(), -1
+	f.account.alert.Store(-1)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closing {
@@ -69,10 +71,11 @@ func (k *flows) begin(conn net.Conn) {
 // flow is one TCP connection of a client and the one to its target. It lives until both directions have ended, one of
 // them has failed, or nothing has moved for the idle timeout: then both sides see a reset.
 type flow struct {
-	server *Server
-	front  *nodeFront
-	dog    watchdog
-	client *leg
+	server  *Server
+	front   *nodeFront
+	dog     watchdog
+	client  *leg
+	account flowAccount
 
 	mu     sync.Mutex
 	target *leg               // nil before there is a connection
@@ -93,7 +96,10 @@ func (f *flow) run() {
 		unhook()
 		f.dog.end()
 		f.closeLegs()
+		f.record()
 	}()
+	kind := f.front.kind("tcp")
+	defer f.front.counts.begins(kind)()
 	negotiated, err := f.secure(ctx)
 	if err != nil {
 		return
@@ -115,8 +121,8 @@ func (f *flow) run() {
 		return
 	}
 	var back sync.WaitGroup
-	back.Go(func() { f.pass(f.target, f.client) })
-	f.pass(f.client, f.target)
+	back.Go(func() { f.pass(f.client, f.target, kind, &f.account.out) })
+	f.pass(f.target, f.client, kind, &f.account.in)
 	back.Wait()
 }
 
@@ -126,13 +132,16 @@ func (f *flow) secure(ctx context.Context) (alpn string, err error) {
 		return "", nil
 	}
 	conn := tls.Server(f.client.Conn, f.front.tls.config)
-	if err := conn.HandshakeContext(ctx); err != nil {
-		f.front.counts.add(clientTLSErrors, 1)
+	if err := conn.HandshakeContext(context.WithValue(ctx, presented{}, &f.account.chosen)); err != nil {
+		f.front.counts.add(flowClientTLSErrors)
+		f.account.noteAlert(err)
 		return "", err
 	}
 	f.dog.touch()
 	f.client.wrap(conn)
-	return conn.ConnectionState().NegotiatedProtocol, nil
+	state := conn.ConnectionState()
+	f.account.client, f.account.handshake = &state, f.server.clock.Now().Sub(f.account.opened)
+	return state.NegotiatedProtocol, nil
 }
 
 // connect opens the connection to the target: first what it is to know of the client, then TLS where it speaks that.
@@ -169,8 +178,10 @@ func (f *flow) connect(ctx context.Context, t *target, settings NetworkGroup, cl
 		}
 		secured := tls.Client(to.Conn, config)
 		if err := secured.HandshakeContext(dialing); err != nil {
+			f.front.counts.add(flowTargetTLSErrors)
 			return err
 		}
+		f.account.targetALPN = secured.ConnectionState().NegotiatedProtocol
 		to.wrap(secured)
 	}
 	f.dog.touch()
@@ -187,6 +198,23 @@ func proxyHeader(client, node netip.AddrPort) *proxyproto.Header {
 func (f *flow) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !f.over {
+		f.front.counts.add(ownResets)
+	}
+	f.endLocked()
+}
+
+// fail resets both sides because one of them has failed, and counts which.
+func (f *flow) fail(side *leg, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.over {
+		f.failed(side, err)
+	}
+	f.endLocked()
+}
+
+func (f *flow) endLocked() {
 	f.over = true
 	if f.cancel != nil {
 		f.cancel()
@@ -208,28 +236,33 @@ func (f *flow) closeLegs() {
 }
 
 // pass copies one direction. The end of it is passed on and leaves the other alone; a failure is a reset for both.
-func (f *flow) pass(to, from *leg) {
+func (f *flow) pass(to, from *leg, kind flowKind, total *atomic.Int64) {
 	for {
 		b, n, err := from.next()
 		var failed error
 		if n > 0 {
 			f.dog.touch()
+			total.Add(int64(n))
+			f.front.counts.bytes[kind].Add(int64(n))
 			_, failed = to.Write((*b)[:n])
 			f.dog.touch()
 		}
 		from.done(b)
 		switch {
 		case failed != nil:
-			f.end()
+			f.fail(to, failed)
 			return
 		case err == nil:
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // the latter is TLS without a goodbye
-			if to.CloseWrite() != nil {
-				f.end()
+			if err := to.CloseWrite(); err != nil {
+				f.fail(to, err)
 			}
 			return
 		default:
-			f.end()
+			if from == f.client {
+				f.account.noteAlert(err)
+			}
+			f.fail(from, err)
 			return
 		}
 	}

@@ -110,7 +110,8 @@ func (c *choice) pickSlowly(turn uint64) *target {
 // release ends what enter began.
 func (t *target) release() { t.inflight.Add(-1) }
 
-// choose publishes which targets get requests: the healthy ones; all when there is none (fail open). Server.mu is held.
+// choose publishes which targets get requests: the healthy ones; all when there are too few of them (ELB "Target group
+// health"), or none (fail open). Server.mu is held.
 func (g *group) choose() {
 	if forNetwork(g.config.Protocol) {
 		g.chooseNetwork()
@@ -122,7 +123,8 @@ func (g *group) choose() {
 			c.targets = append(c.targets, t)
 		}
 	}
-	if len(c.targets) == 0 {
+	if len(c.targets) == 0 || !g.config.Failover.Met(len(c.targets), len(g.targets)) {
+		c.targets = c.targets[:0]
 		for _, t := range g.targets {
 			c.targets = append(c.targets, t)
 		}

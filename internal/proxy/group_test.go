@@ -226,6 +226,29 @@ func TestFailOpen(t *testing.T) {
 	}
 }
 
+// With fewer healthy targets than there have to be, all get requests.
+func TestFailover(t *testing.T) {
+	r := newRig(t, Options{Clock: newFakeClock()})
+	a, b, c := newStatus(t, "a", 200), newStatus(t, "b", 200), newStatus(t, "c", 500)
+	r.forwardTo(a.Target, b.Target, c.Target)
+	r.checked().HealthCheck.Path = "/health"
+	r.apply()
+	eventually(t, "checks", func() bool { return strings.Count(r.states("group"), " healthy") == 2 && c.checks.Load() > 0 })
+	for why, row := range map[string]struct {
+		need Threshold
+		all  bool
+	}{
+		"enough": {Threshold{Count: 2}, false}, "too few": {Threshold{Count: 3}, true},
+		"share": {Threshold{Count: 1, Percent: 66}, false}, "too small a share": {Threshold{Count: 1, Percent: 67}, true}, "off": {Threshold{}, false},
+	} {
+		r.config.TargetGroups[0].Failover = row.need
+		r.apply()
+		if got := r.count(12); (got["c"] > 0) != row.all || got["a"] == 0 || got["b"] == 0 {
+			t.Errorf("%s: %v", why, got)
+		}
+	}
+}
+
 // count asks n times and counts the answers.
 func (r *rig) count(n int) map[string]int {
 	r.t.Helper()

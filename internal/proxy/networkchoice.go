@@ -14,6 +14,7 @@ type networkChoice struct {
 	all      []*target            // across zones, nil where each node has those of its zone
 	zones    map[string][]*target // those of a zone, with those of no zone
 	rest     []*target            // in zones that have no targets of their own
+	ailing   map[*target]bool     // those among them that are not healthy
 	servers  map[string]*target   // by the server id in connection ids of QUIC
 }
 
@@ -31,7 +32,7 @@ func (c *networkChoice) in(zone string) []*target {
 // chooseNetwork publishes the choice of a Network Load Balancer's group. In each scope it is the healthy targets, or all
 // where these are too few (NLB "Target group health", Unhealthy state routing). Server.mu is held.
 func (g *group) chooseNetwork() {
-	c := &networkChoice{settings: g.config.Network, zones: map[string][]*target{}, servers: map[string]*target{}}
+	c := &networkChoice{settings: g.config.Network, zones: map[string][]*target{}, servers: map[string]*target{}, ailing: map[*target]bool{}}
 	var all []*target
 	for _, t := range g.targets {
 		if !t.health.unused() {
@@ -70,7 +71,15 @@ func (c *networkChoice) usable(targets []*target) []*target {
 			out = append(out, t)
 		}
 	}
+	if len(out) == len(targets) {
+		return out
+	}
 	if len(out) == 0 || !c.settings.RoutingFailover.Met(len(out), len(targets)) {
+		for _, t := range targets {
+			if !slices.Contains(out, t) {
+				c.ailing[t] = true
+			}
+		}
 		return targets
 	}
 	return out
@@ -108,12 +117,17 @@ func (s *Server) acquire(front *nodeFront, client netip.AddrPort) (*target, Netw
 			t = targets[s.hash(client.String(), front.at.String(), string(front.protocol))%uint64(len(targets))]
 		}
 		if t.inflight.Load() >= maxFlows {
+			front.counts.add(portTrouble)
 			break
 		}
 		if t.enter() {
+			if c.ailing[t] {
+				front.counts.add(unhealthyRouting)
+			}
 			return t, c.settings
 		} // or else it left just now, so there is a newer choice without it
 	}
+	front.counts.add(rejectedFlows)
 	return nil, NetworkGroup{}
 }
 

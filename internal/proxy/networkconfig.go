@@ -11,6 +11,7 @@ type NetworkLoadBalancer struct {
 	ID        LoadBalancerID
 	Nodes     []Node
 	CrossZone bool // load_balancing.cross_zone.enabled
+	AccessLog bool // access_logs.s3.enabled: Options.Logs is told of flows of TLS
 	Listeners []NetworkListener
 }
 

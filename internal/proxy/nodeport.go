@@ -13,16 +13,17 @@ import (
 // nodeFront is a listener of a Network Load Balancer at one of its nodes, compiled for serving: immutable, and replaced as
 // a whole. A flow uses the one it began with.
 type nodeFront struct {
-	balancer LoadBalancerID
-	listener ListenerID
-	protocol NetworkProtocol
-	at       netip.AddrPort
-	zone     string
-	idle     time.Duration
-	tls      *terminator // nil where TLS is not ended here
-	alpn     ALPNPolicy
-	forward  action
-	counts   *counts
+	balancer  LoadBalancerID
+	listener  ListenerID
+	protocol  NetworkProtocol
+	at        netip.AddrPort
+	zone      string
+	idle      time.Duration
+	tls       *terminator // nil where TLS is not ended here
+	alpn      ALPNPolicy
+	forward   action
+	counts    *flowCounts
+	accessLog bool
 }
 
 // nodePort is a port of a node; TCP and UDP have ports of their own.
@@ -94,7 +95,7 @@ func (s *Server) nodeFronts(config Config) (fronts map[nodePort]*nodeFront, orde
 
 func (s *Server) compileNetworkListener(b *NetworkLoadBalancer, l *NetworkListener) (nodeFront, error) {
 	f := nodeFront{
-		balancer: b.ID, listener: l.ID, protocol: l.Protocol, idle: orElse(l.IdleTimeout, tcpIdle), alpn: l.ALPN, counts: s.countsOf(b.ID),
+		balancer: b.ID, listener: l.ID, protocol: l.Protocol, idle: orElse(l.IdleTimeout, tcpIdle), alpn: l.ALPN, counts: s.flowCountsOf(b.ID), accessLog: b.AccessLog,
 	}
 	var err, trouble error
 	if f.forward, err = compileAction(Action{Forward: &l.Forward}, s.groups); err != nil {

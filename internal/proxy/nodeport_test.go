@@ -84,6 +84,17 @@ func (n *nodes) dialFrom(client netip.Addr, zone string) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
+// counted is the value of a metric of the load balancer.
+func (n *nodes) counted(name string) int {
+	for _, m := range n.Measurements() {
+		if m.Name == name && m.LoadBalancer == "net" {
+			return int(m.Value)
+		}
+	}
+	n.t.Fatalf("no metric %s", name)
+	return 0
+}
+
 // says is a target that says its name, then returns what it gets.
 func says(t testing.TB, id, zone string) Target {
 	t.Helper()
@@ -707,7 +718,7 @@ func TestNetworkTLS(t *testing.T) {
 	if _, err := tls.Dial("tcp", n.at("a"), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil {
 		t.Error("an old client was let in")
 	}
-	eventually(t, "the failure is counted", func() bool { return n.Counts("net")["ClientTLSNegotiationErrorCount"] == 1 })
+	eventually(t, "the failure is counted", func() bool { return n.counted("ClientTLSNegotiationErrorCount") == 1 })
 }
 
 // buffered is a connection of which some was read already.
@@ -761,4 +772,51 @@ func TestIPv6Target(t *testing.T) {
 	if got := n.answerer("a"); got != "six" {
 		t.Errorf("got %s", got)
 	}
+}
+
+// TestFlowMetrics: what a Network Load Balancer counts, by the names of its metrics.
+func TestFlowMetrics(t *testing.T) {
+	n := newNodes(t, Options{Clock: newFakeClock()}, NetworkTCP)
+	n.to(rawTarget(t, func(conn net.Conn, from *bufio.Reader) {
+		text, _ := from.ReadString('\n')
+		_, _ = io.WriteString(conn, text)
+		if text == "reset me\n" {
+			reset(conn)
+		}
+		_, _ = io.Copy(io.Discard, from)
+	}))
+	talk := func(text string) *net.TCPConn {
+		conn := n.dial("a")
+		if _, err := io.WriteString(conn, text); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	counted := func(name string, want int) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("%s is %d", name, want), func() bool { return n.counted(name) == want })
+	}
+	first := talk("hello\n")
+	firstLine(t, first)
+	counted("ActiveFlowCount", 1)
+	counted("ProcessedBytes_TCP", 12)
+	reset(first)
+	counted("TCP_Client_Reset_Count", 1)
+	_, _ = io.Copy(io.Discard, talk("reset me\n"))
+	counted("TCP_Target_Reset_Count", 1)
+	n.group().HealthCheck.Disabled = false
+	n.to(Target{ID: "dead", Address: loopback(), Port: 9})
+	if got := n.answerer("a"); got != "reset" {
+		t.Errorf("a target that is not there answered: %s", got)
+	}
+	counted("TCP_ELB_Reset_Count", 1)
+	counted("UnhealthyRoutingFlowCount", 1)
+	n.to()
+	if got := n.answerer("a"); got != "reset" {
+		t.Errorf("nobody answered: %s", got)
+	}
+	counted("RejectedFlowCount", 1)
+	counted("NewFlowCount_TCP", 4)
+	counted("NewFlowCount", 4)
+	counted("ActiveFlowCount", 0)
 }

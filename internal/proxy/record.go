@@ -14,6 +14,7 @@ import (
 type Logs interface {
 	Access(LoadBalancerID, Access)
 	Connection(LoadBalancerID, Connection)
+	Flow(LoadBalancerID, Flow)
 }
 
 // Access is a request, as access logs have it (ELB "Access logs for your Application Load Balancer"). What is not known

@@ -57,12 +57,13 @@ type Server struct {
 
 	applying sync.Mutex // one Apply at a time
 
-	mu      sync.Mutex // groups, health, and closed
-	closed  bool
-	groups  map[TargetGroupID]*group
-	sockets map[netip.AddrPort]*socket
-	nodes   map[nodePort]nodeSocket
-	counts  map[LoadBalancerID]*counts
+	mu         sync.Mutex // groups, health, and closed
+	closed     bool
+	groups     map[TargetGroupID]*group
+	sockets    map[netip.AddrPort]*socket
+	nodes      map[nodePort]nodeSocket
+	counts     map[LoadBalancerID]*counts
+	flowCounts map[LoadBalancerID]*flowCounts
 }
 
 // New returns a data plane that does nothing until Apply. Close it.
@@ -70,7 +71,7 @@ func New(options Options) *Server {
 	s := &Server{
 		clock: options.Clock, log: options.Logger, dial: options.Dial, listen: options.Listen, spread: options.Spread,
 		groups: map[TargetGroupID]*group{}, sockets: map[netip.AddrPort]*socket{}, nodes: map[nodePort]nodeSocket{}, seed: maphash.MakeSeed(), dialFrom: options.DialFrom,
-		counts: map[LoadBalancerID]*counts{}, cookies: newKeyring(options.CookieSecret),
+		counts: map[LoadBalancerID]*counts{}, flowCounts: map[LoadBalancerID]*flowCounts{}, cookies: newKeyring(options.CookieSecret),
 	}
 	if s.clock == nil {
 		s.clock = systemClock{}

@@ -20,6 +20,12 @@ type terminator struct {
 // presented is the key under which a handshake's context has a place for the certificate that is chosen.
 type presented struct{}
 
+// shown is what is noted there: the certificate, and the protocols that the client offers.
+type shown struct {
+	certificate *tls.Certificate
+	offered     []string
+}
+
 // curveName is the name of a key exchange, as logs word it.
 func curveName(id tls.CurveID) string {
 	switch id {
@@ -87,7 +93,7 @@ func (c *clientConn) secure() bool {
 	conn := tls.Server(c.tcp, front.tls.config)
 	c.inHead = true
 	began := c.server.clock.Now()
-	var chosen *tls.Certificate
+	var chosen shown
 	err := conn.HandshakeContext(context.WithValue(c.server.context, presented{}, &chosen))
 	c.inHead = false
 	if err != nil {
@@ -99,7 +105,7 @@ func (c *clientConn) secure() bool {
 	c.dog.touch()
 	c.tls = &secured{version: versionName(state.Version), suite: suiteName(state.CipherSuite), name: state.ServerName, curve: curveName(state.CurveID)}
 	if c.tls.certificate = "session-reused"; !state.DidResume {
-		c.tls.certificate, c.tls.named = front.tls.certificates.names(chosen, state.ServerName)
+		c.tls.certificate, c.tls.named = front.tls.certificates.names(chosen.certificate, state.ServerName)
 	}
 	if mutual := front.tls.section.Mutual; mutual != nil && len(state.PeerCertificates) > 0 {
 		c.tls.cert = newClientCert(state.PeerCertificates, mutual.TrustStore != nil)

@@ -168,7 +168,7 @@ func pickSubnets(candidates []subnet, cluster, what string, b lb.LoadBalancer) (
 		case s.FreeAddresses < minFreeAddresses:
 			full++
 			continue
-		case b.IPAddressType == lb.DualStack && !s.hasIPv6():
+		case b.IPAddressType.Dual() && !s.hasIPv6():
 			oneFamily++
 			continue
 		}
@@ -182,7 +182,7 @@ func pickSubnets(candidates []subnet, cluster, what string, b lb.LoadBalancer) (
 		problem := fmt.Sprintf("no subnet for an %s load balancer: looked for subnets %s; %d found, "+
 			"%d of them for other clusters only, %d with fewer than %d free addresses",
 			b.Scheme, what, len(candidates), otherCluster, full, minFreeAddresses)
-		if b.IPAddressType == lb.DualStack {
+		if b.IPAddressType.Dual() {
 			problem += fmt.Sprintf(", %d without IPv6", oneFamily)
 		}
 		return nil, &subnetProblem{
@@ -218,7 +218,7 @@ func checkSubnets(n vpcNetwork, chosen []subnet, b lb.LoadBalancer, explicit boo
 				Fix:     "Name one subnet for each zone",
 			}
 		}
-		if b.IPAddressType == lb.DualStack && !s.hasIPv6() {
+		if b.IPAddressType.Dual() && !s.hasIPv6() {
 			return &subnetProblem{
 				Reason: lb.InvalidSubnets, Value: s.ID,
 				Problem: "the subnet has no block of IPv6, which a dualstack load balancer needs",
