@@ -3,6 +3,7 @@ package annot
 import (
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -134,7 +135,9 @@ func FuzzServiceSettings(f *testing.F) {
 // FuzzSettings holds that whatever stands in an annotation, reading it ends, in settings or in a verdict about it.
 func FuzzSettings(f *testing.F) {
 	for _, k := range table {
-		for _, value := range []string{"", "1", "a=b,c", `[{"HTTP":80}]`, "10.0.0.0/8", "\x00", "internal", `{"type":"forward"}`, `[{"field":"query-string"}]`} {
+		for _, value := range []string{"", "1", "a=b,c", `[{"HTTP":80}]`, "10.0.0.0/8", "\x00", "internal", `{"type":"forward"}`, `[{"field":"query-string"}]`,
+			"arn:aws:acm:a:1:certificate/x", `[{"type":"url-rewrite","urlRewriteConfig":{"rewrites":[{"regex":"(","replace":"$1"}]}}]`,
+			`{"issuer":"a","jwksEndpoint":"https://a","additionalClaims":[{"name":"n"}]}`} {
 			f.Add(k.Suffix, value)
 		}
 	}
@@ -145,7 +148,10 @@ func FuzzSettings(f *testing.F) {
 		settings, verdicts := IngressSettings(ingress, nil, Defaults{TargetType: lb.InstanceTargets})
 		_, _, more := ActionOf(ingress, strings.TrimPrefix(suffix, "actions."))
 		_, others := ConditionsOf(ingress, strings.TrimPrefix(suffix, "conditions."))
-		verdicts = append(append(verdicts, more...), others...)
+		_, transforms := TransformsOf(ingress, strings.TrimPrefix(suffix, "transforms."))
+		_, _, tokens := TokensOf(ingress)
+		_, regex := RegexPaths(ingress)
+		verdicts = slices.Concat(verdicts, more, others, transforms, tokens, regex)
 		for _, v := range verdicts {
 			if v.Field == "" || v.Problem == "" || v.Fix == "" {
 				t.Errorf("a verdict must name field, problem and fix: %+v", v)
