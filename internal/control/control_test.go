@@ -209,7 +209,7 @@ func TestWhatNobodyWantsIsCollected(t *testing.T) {
 	if ended := w.sync(); ended["default/shop"] != plan.Later || len(w.engine.Stacks()) != 2 {
 		t.Errorf("at the first sight: %v, left are %v", ended, w.engine.Stacks())
 	}
-	w.Controller.now = func() time.Time { return time.Now().Add(orphanAfter) }
+	w.now = func() time.Time { return time.Now().Add(orphanAfter) }
 	w.sync()
 	if diff := cmp.Diff([]lb.StackID{"default/blog"}, w.engine.Stacks()); diff != "" {
 		t.Error(diff)
