@@ -29,7 +29,7 @@ func (n *Names) pass(ctx context.Context) time.Time {
 		return n.times.zones
 	}
 	touched := n.readObjects(ctx)
-	names := n.takeDue(now)
+	names := n.takeDue(n.options.Now()) // what was just read is due by now
 	if len(names) > 0 {
 		n.work(ctx, names)
 		for _, o := range n.index.asking(names) {

@@ -211,13 +211,18 @@ func (n *Names) annotate(ctx context.Context, i *networkingv1.Ingress, condition
 	return true, client.IgnoreNotFound(n.client.Patch(ctx, i, client.RawPatch(types.MergePatchType, patch)))
 }
 
-// announce records events for what is new: each verdict once, and that all names answer.
+// announce records events for what is new: each verdict once, and that all names answer. A name outside of our zones is
+// nothing to be warned of: it may be in somebody else's.
 func (n *Names) announce(ctx context.Context, object client.Object, condition metav1.Condition, verdicts []lb.Verdict, any bool) {
 	events := recorder{n.client, n.log}
 	o := objectOfKind(kindOf(object), object)
 	for _, v := range verdicts {
+		kind := corev1.EventTypeWarning
+		if v.Reason == lb.NoHostedZone {
+			kind = corev1.EventTypeNormal
+		}
 		if !strings.Contains(n.told[o], v.String()) {
-			events.record(ctx, object, corev1.EventTypeWarning, string(v.Reason), v.Message())
+			events.record(ctx, object, kind, string(v.Reason), v.Message())
 		}
 	}
 	if any && condition.Status == metav1.ConditionTrue {

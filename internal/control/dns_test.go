@@ -566,9 +566,15 @@ func TestZonesThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestRightsThatAreMissing: names are kept although objects cannot be told.
+// TestOnceTellsWhatFailed: one pass makes what it has just read, while the clock goes on, and returns what it could not.
 func TestOnceTellsWhatFailed(t *testing.T) {
 	w := newNamesWorld(t, nil)
+	o := w.namesOptions(dns.Sync)
+	o.Now = func() time.Time {
+		w.now = w.now.Add(time.Millisecond)
+		return w.now
+	}
+	w.names = newNames(w.kube, o)
 	w.service("db", "db.frieza.dev", "192.0.2.1")
 	w.check(w.names.enqueueAll(w.ctx))
 	w.check(w.names.once(w.ctx))
