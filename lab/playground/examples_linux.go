@@ -53,7 +53,7 @@ func (l lab) examples(ctx context.Context, p *progress, a *api) error {
 	}
 	return p.step("load balancers", func() error {
 		for _, object := range objects {
-			if object.GetKind() == "Ingress" {
+			if object.GetKind() == "Ingress" || object.GetKind() == "Service" {
 				if err := l.answers(ctx, a, object); err != nil {
 					return err
 				}
@@ -98,17 +98,20 @@ func complete(d *appsv1.Deployment) bool {
 		d.Status.AvailableReplicas == wanted && d.Status.Replicas == wanted
 }
 
-// answers waits until every path of an Ingress answers 200.
+// answers waits until every path of an Ingress, or of a Service with a load balancer of its own, answers 200.
 func (l lab) answers(ctx context.Context, a *api, object *unstructured.Unstructured) error {
-	space, name := namespace(object), object.GetName()
+	kind, space, name := object.GetKind(), namespace(object), object.GetName()
 	var step string
 	err := until(ctx, sampleLimit, 200*time.Millisecond, func() (error, bool) {
 		step = "status"
-		ingress, err := a.client.NetworkingV1().Ingresses(space).Get(ctx, name, metav1.GetOptions{})
+		sample, err := a.sample(ctx, kind, space, name)
 		if err != nil {
 			return err, true
 		}
-		target, err := l.target(ctx, ingress)
+		if sample == nil {
+			return nil, false
+		}
+		target, err := l.target(ctx, sample)
 		if err != nil {
 			return err, true
 		}
@@ -124,15 +127,69 @@ func (l lab) answers(ctx context.Context, a *api, object *unstructured.Unstructu
 	case err == nil:
 		return nil
 	case step == "status":
-		return fmt.Errorf("Ingress %s/%s gets no load balancer: %w; look at: kubectl -n %s describe ingress %s, and: bin/lab logs controller", space, name, err, space, name)
+		return fmt.Errorf("%s %s/%s gets no load balancer: %w; look at: kubectl -n %s describe %s %s, and: bin/lab logs controller", kind, space, name, err, space, strings.ToLower(kind), name)
 	default:
-		return fmt.Errorf("Ingress %s/%s does not answer: %w; look at: bin/lab logs aws, and: aws elbv2 describe-target-health", space, name, err)
+		return fmt.Errorf("%s %s/%s does not answer: %w; look at: bin/lab logs aws, and: aws elbv2 describe-target-health", kind, space, name, err)
 	}
 }
 
-// target is an Ingress and the load balancer in front of it.
+// sample is what asks for a load balancer: its name as the status has it, and what can be asked of it.
+type sample struct {
+	hostname string
+	probes   []probe // one without a host asks for the load balancer's name
+}
+
+// sample reads an Ingress or a Service; nil for a Service that has no load balancer of its own.
+func (a *api) sample(ctx context.Context, kind, space, name string) (*sample, error) {
+	if kind == "Ingress" {
+		ingress, err := a.client.NetworkingV1().Ingresses(space).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return nil, err
+		}
+		return ingressSample(ingress), nil
+	}
+	service, err := a.client.CoreV1().Services(space).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return serviceSample(service), nil
+}
+
+// ingressSample asks for the paths of the rules, with the host that each wants.
+func ingressSample(ingress *networkingv1.Ingress) *sample {
+	var out sample
+	for _, found := range ingress.Status.LoadBalancer.Ingress {
+		out.hostname = found.Hostname
+	}
+	for _, rule := range ingress.Spec.Rules {
+		if rule.HTTP == nil {
+			continue
+		}
+		for _, path := range rule.HTTP.Paths {
+			out.probes = append(out.probes, probe{host: rule.Host, path: strings.TrimSuffix(path.Path, "*")})
+		}
+	}
+	return &out
+}
+
+// probedPath is the annotation that names the one path of a Service that surely answers.
+const probedPath = "service.beta.kubernetes.io/aws-load-balancer-healthcheck-path"
+
+func serviceSample(service *corev1.Service) *sample {
+	path := service.Annotations[probedPath]
+	if service.Spec.Type != corev1.ServiceTypeLoadBalancer || path == "" {
+		return nil
+	}
+	out := sample{probes: []probe{{path: path}}}
+	for _, found := range service.Status.LoadBalancer.Ingress {
+		out.hostname = found.Hostname
+	}
+	return &out
+}
+
+// target is a sample and the load balancer in front of it.
 type target struct {
-	ingress  *networkingv1.Ingress
+	sample   *sample
 	hostname string
 	address  string // the load balancer's address; its name with another endpoint
 }
@@ -140,11 +197,11 @@ type target struct {
 // probe is one thing to ask a load balancer for.
 type probe struct{ host, path string }
 
-func (l lab) target(ctx context.Context, ingress *networkingv1.Ingress) (target, error) {
-	if len(ingress.Status.LoadBalancer.Ingress) == 0 || ingress.Status.LoadBalancer.Ingress[0].Hostname == "" {
+func (l lab) target(ctx context.Context, of *sample) (target, error) {
+	if of.hostname == "" {
 		return target{}, errors.New("its status has no hostname")
 	}
-	t := target{ingress: ingress, hostname: ingress.Status.LoadBalancer.Ingress[0].Hostname}
+	t := target{sample: of, hostname: of.hostname}
 	t.address = t.hostname
 	if server := l.dnsServer(); server != "" {
 		addresses, err := aws.Resolve(ctx, server, t.hostname)
@@ -156,20 +213,14 @@ func (l lab) target(ctx context.Context, ingress *networkingv1.Ingress) (target,
 	return t, nil
 }
 
-// probes are the paths of the rules, with the host that each wants.
+// probes are what can be asked, each with its host.
 func (t target) probes() []probe {
 	var out []probe
-	for _, rule := range t.ingress.Spec.Rules {
-		host := rule.Host
-		if host == "" {
-			host = t.hostname
+	for _, p := range t.sample.probes {
+		if p.host == "" {
+			p.host = t.hostname
 		}
-		if rule.HTTP == nil {
-			continue
-		}
-		for _, path := range rule.HTTP.Paths {
-			out = append(out, probe{host: host, path: strings.TrimSuffix(path.Path, "*")})
-		}
+		out = append(out, p)
 	}
 	return out
 }
@@ -244,8 +295,8 @@ func (l lab) summary(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// commands are a few that work when pasted: a request for each Ingress, and a
-// look at AWS.
+// commands are a few that work when pasted: a request for each Ingress and each
+// Service with a load balancer, and a look at AWS.
 func (l lab) commands(ctx context.Context) ([]string, error) {
 	a, err := l.api()
 	if err != nil {
@@ -255,9 +306,22 @@ func (l lab) commands(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	services, err := a.client.CoreV1().Services("").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var samples []*sample
+	for i := range ingresses.Items {
+		samples = append(samples, ingressSample(&ingresses.Items[i]))
+	}
+	for i := range services.Items {
+		if found := serviceSample(&services.Items[i]); found != nil {
+			samples = append(samples, found)
+		}
+	}
 	var commands []string
-	for _, ingress := range ingresses.Items {
-		found, err := l.target(ctx, &ingress)
+	for _, of := range samples {
+		found, err := l.target(ctx, of)
 		if err != nil {
 			continue // not ours, or not ready; the table shows what is
 		}
