@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -18,6 +17,7 @@ import (
 	elbv2api "github.com/sluicehq/sluice/api/elbv2/v1beta1"
 	"github.com/sluicehq/sluice/internal/compile"
 	"github.com/sluicehq/sluice/internal/control"
+	"github.com/sluicehq/sluice/internal/endpoints"
 	"github.com/sluicehq/sluice/internal/engine"
 	"github.com/sluicehq/sluice/internal/engine/aws"
 	"github.com/sluicehq/sluice/internal/kube"
@@ -121,7 +121,7 @@ func (w *worldFlags) lookAtCluster(ctx context.Context, out *world) (kube.Conten
 // anyInstance is the instance of some node, whose VPC is the cluster's.
 func anyInstance(contents kube.Contents) string {
 	for _, n := range contents.Nodes {
-		if id := n.Spec.ProviderID[strings.LastIndex(n.Spec.ProviderID, "/")+1:]; strings.HasPrefix(id, "i-") {
+		if id, ok := endpoints.InstanceID(n); ok && id != "" {
 			return id
 		}
 	}

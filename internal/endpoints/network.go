@@ -185,7 +185,7 @@ func podPlace(pod *corev1.Pod, address string, node *corev1.Node) lb.Place {
 	if node == nil {
 		return lb.Place{Address: address}
 	}
-	id, _ := instanceID(node)
+	id, _ := InstanceID(node)
 	switch {
 	case node.Labels[computeType] == "hybrid":
 		return lb.Place{}

@@ -43,7 +43,7 @@ func nodeEndpoints(objects *kube.Objects, binding *elbv2api.TargetGroupBinding, 
 		if status == corev1.ConditionFalse {
 			continue
 		}
-		id, ok := instanceID(node)
+		id, ok := InstanceID(node)
 		if !ok {
 			verdicts = append(verdicts, lb.Verdict{
 				Object: self, Severity: lb.Partial, Reason: InvalidNode, Field: "Node " + node.Name + ": spec.providerID", Value: node.Spec.ProviderID,
@@ -97,9 +97,9 @@ func Fit(node *corev1.Node) bool {
 	return true
 }
 
-// instanceID reads a node's provider id. It is empty and fine for a node that is no EC2 instance (an EKS hybrid node)
+// InstanceID reads a node's provider id. It is empty and fine for a node that is no EC2 instance (an EKS hybrid node)
 // or whose cloud has yet to introduce it; ok is false when it should be one and is not.
-func instanceID(node *corev1.Node) (id string, ok bool) {
+func InstanceID(node *corev1.Node) (id string, ok bool) {
 	provider := node.Spec.ProviderID
 	if provider == "" || strings.HasPrefix(provider, "eks-hybrid://") {
 		return "", true

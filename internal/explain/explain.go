@@ -121,7 +121,7 @@ func (w World) rules(n *Node, l lb.Listener, about lb.Object) {
 			others++
 			continue
 		}
-		w.action(n.add(None, ruleText(rule)), rule.Action)
+		w.rule(n.add(None, ruleText(rule)), rule)
 	}
 	if others > 0 {
 		n.add(None, fmt.Sprintf("%d rules of other objects", others))
@@ -159,7 +159,7 @@ func (w World) request(n *Node, l lb.Listener, r Request) {
 		default:
 			met := asked.add(Good, ruleText(rule))
 			met.add(None, fmt.Sprintf("asked for by %s, %s", rule.From, rule.Field))
-			w.action(met, rule.Action)
+			w.rule(met, rule)
 			return
 		}
 	}
@@ -217,7 +217,7 @@ func has(c lb.Condition, s proxy.Sample) string {
 }
 
 func conditionOf(c lb.Condition) proxy.Condition {
-	out := proxy.Condition{Field: string(c.Field), HeaderName: c.Name, Values: c.Values}
+	out := proxy.Condition{Field: string(c.Field), HeaderName: c.Name, Values: c.Values, Regex: c.Regexes}
 	for _, p := range c.Pairs {
 		out.Query = append(out.Query, proxy.KeyValue{Key: p.Key, Value: p.Value})
 	}

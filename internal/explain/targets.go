@@ -13,8 +13,19 @@ import (
 	"github.com/sluicehq/sluice/internal/lb"
 )
 
-// action tells where a rule leads.
+// rule tells what a rule changes, and where it leads.
+func (w World) rule(n *Node, r lb.Rule) {
+	for _, t := range r.Transforms {
+		n.add(None, t.String())
+	}
+	w.action(n, r.Action)
+}
+
+// action tells where requests go.
 func (w World) action(n *Node, a lb.Action) {
+	if a.Tokens != nil {
+		n.add(Look, "only with a token: "+a.Tokens.String())
+	}
 	if a.Forward == nil {
 		n.add(None, a.String())
 		return
@@ -130,8 +141,7 @@ func (w World) behind(b lb.Binding) map[string]string {
 		}
 	}
 	for _, node := range w.Objects.Nodes() {
-		id := node.Spec.ProviderID[strings.LastIndex(node.Spec.ProviderID, "/")+1:]
-		if id != "" {
+		if id, ok := endpoints.InstanceID(node); ok && id != "" {
 			names[id] = "node " + node.Name
 		}
 	}
